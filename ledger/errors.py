@@ -1,0 +1,113 @@
+"""Every error Keyroll raises, sorted by who is at fault.
+
+| class | at fault | what to do |
+| --- | --- | --- |
+| `MalformedInput` | whoever wrote the bytes | drop them; an honest party never writes such |
+| `RuleViolation` | whoever signed the block | drop it; if it was stale, rebuild it |
+| `LogMisbehaved` | the log | stop, keep the evidence, tell others |
+| `TransportError` | the network, or a busy server | try again; `Busy` says when |
+| `StoreError` | this machine's disk | free space, or restore; nothing acknowledged is lost |
+| `UsageError` | the caller | read the sentence |
+
+The core always raises; the shells above it decide what is tolerable. Errors carry data, and their
+sentence says what was wrong, where, and where it helps, what to do next.
+
+>>> raise RuleViolation("R-50.12", "the device is not live in this chain")
+Traceback (most recent call last):
+    ...
+ledger.errors.RuleViolation: R-50.12: the device is not live in this chain
+"""
+
+from __future__ import annotations
+
+
+class KeyrollError(Exception):
+    """The root of the hierarchy. Never raised itself."""
+
+
+class _Cited(KeyrollError):
+    """An error that cites the rule of `specs/` it rests on."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+        self.detail = detail
+
+
+class MalformedInput(_Cited):
+    """Bytes that no honest party writes: not canonical, too long, of the wrong shape."""
+
+
+class RuleViolation(_Cited):
+    """A well-formed block that the rules refuse at this place in the log."""
+
+
+class BadSignature(RuleViolation):
+    """A signature that does not verify under the key, context and log it claims."""
+
+
+class StaleHead(RuleViolation):
+    """A block written after a head that has since moved on.
+
+    `length`, `head` (SHA-256 of the newest block, 32 bytes) and `index` (its leaf index) say what
+    to build on instead.
+    """
+
+    def __init__(self, rule: str, detail: str, *, length: int, head: bytes, index: int) -> None:
+        super().__init__(rule, detail)
+        self.length = length
+        self.head = head
+        self.index = index
+
+
+class StaleAnchor(RuleViolation):
+    """A block whose anchor is too old, or lacks the block before it: sync and rebuild."""
+
+
+class LogMisbehaved(_Cited):
+    """The log contradicted itself, its rules or its own signature.
+
+    `evidence` holds the contradicting bytes by name, as they were received.
+    """
+
+    def __init__(self, rule: str, detail: str, evidence: dict[str, bytes] | None = None) -> None:
+        super().__init__(rule, detail)
+        self.evidence: dict[str, bytes] = dict(evidence or {})
+
+
+class TransportError(KeyrollError):
+    """The network or the peer failed; nothing is known about the request's effect."""
+
+
+class Refused(TransportError):
+    """The server answered with a problem document (RFC 9457), whose fields these are."""
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(f"{status} {kind}: {detail}")
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+
+
+class Busy(TransportError):
+    """The queue is full. Try again after `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"the log is busy; try again in {retry_after:g} s")
+        self.retry_after = retry_after
+
+
+class StoreError(KeyrollError):
+    """The disk refused, is full, or holds what this program did not write."""
+
+
+class StoreFull(StoreError):
+    """The disk or the database's map is full. The last transaction was rolled back whole."""
+
+
+class ClockError(KeyrollError):
+    """This machine's clock is far from the log's last entry: refuse to sign until it is set."""
+
+
+class UsageError(KeyrollError):
+    """The caller asked for something that makes no sense as asked."""

@@ -1,0 +1,1 @@
+"""Where a log keeps itself: the port every engine fills, and the engines."""

@@ -1,0 +1,76 @@
+"""The store's port: what the sequencer and the server ask of an engine.
+
+One writer; readers see published state only. A batch reaches the store in one of two ways:
+
+    perform(commit, note)                   one transaction, when nobody has to cosign
+    stage(commit), publish(commit, note)    two, with whatever takes time in between
+
+`stage` keeps the entries beyond the head and records (size, root, time): the one root that this log
+will ever sign for that size. After a crash `staged()` gives them back, to be planned again and
+published as they are. Each call is one atomic, durable transaction, refuses a commit planned from
+another head (`StoreError`), and advances what is in memory only after it.
+
+`StoreFull` means the transaction was rolled back whole, and the store goes on. After any other
+`StoreError` from a write, what is durable is unknown: close, open again, and believe the disk.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger.log.commit import Commit, Head
+from ledger.log.planner import View
+from ledger.tree.tiles import Tile
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A batch that was staged and not published: its entries, and the head they must lead to."""
+
+    entries: tuple[bytes, ...]
+    size: int
+    root: bytes
+    time: int
+
+
+class Reader(View, Protocol):
+    """One consistent snapshot of what is published. Not to be kept: open, read, close."""
+
+    @property
+    def note(self) -> bytes:
+        """The signed checkpoint of the head; empty while the log is."""
+
+    def entries(self, start: int, stop: int) -> list[bytes]:
+        """The entries of leaves `start` to `stop` (exclusive), within the head's size."""
+
+    def tile(self, tile: Tile) -> bytes:
+        """A hash tile within the head's size, at exactly the width asked for."""
+
+    def blocks_of(self, label: bytes, start: int, limit: int) -> list[int]:
+        """Leaf indices of a chain's blocks from `start` on, at most `limit`, ascending."""
+
+
+class Store(Protocol):
+    """An engine. Opened by its own constructor; used by one process."""
+
+    def reader(self) -> AbstractContextManager[Reader]:
+        """A snapshot of what is published now."""
+
+    def perform(self, commit: Commit, note: bytes) -> None:
+        """Stage and publish in one transaction."""
+
+    def stage(self, commit: Commit) -> None:
+        """Record a batch beyond the head, before anything about it is signed."""
+
+    def publish(self, commit: Commit, note: bytes) -> None:
+        """Publish the staged batch, which `commit` must equal."""
+
+    def staged(self) -> Staged | None:
+        """What was staged and not published."""
+
+    def close(self) -> None: ...
+
+
+__all__ = ["Head", "Reader", "Staged", "Store"]
