@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cbor2
+
 from ledger.errors import MalformedInput
 from ledger.format.bodies import HASH_BYTES, MAX_TIME
-from ledger.format.cbor import array, blob, bstr, decode, encode, uint
+from ledger.format.cbor import array, blob, bstr, decode, uint
 
 MAX_ENTRY_BYTES = 65_535
 BLOCK = 0
@@ -50,9 +52,9 @@ def parse(data: bytes) -> Entry:
 
 def block(time: int, raw: bytes) -> bytes:
     """The entry of a block admitted at `time`."""
-    return encode([BLOCK, time, raw])
+    return cbor2.dumps([BLOCK, time, raw])
 
 
 def directory_root(time: int, root: bytes) -> bytes:
     """The entry that closes a batch."""
-    return encode([DIRECTORY_ROOT, time, root])
+    return cbor2.dumps([DIRECTORY_ROOT, time, root])

@@ -11,7 +11,7 @@ callers do so beside it (`ledger.format.block.checks`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,12 +75,20 @@ class Plan:
     results: tuple[Admission | RuleViolation, ...]
 
 
-def plan(view: View, blocks: Sequence[Block], now: int) -> Plan:
+Vet = Callable[[Block, Outcome], None]
+
+
+def _anything(block: Block, outcome: Outcome) -> None:
+    """The rules that everyone checks are enough."""
+
+
+def plan(view: View, blocks: Sequence[Block], now: int, vet: Vet = _anything) -> Plan:
     """The batch of those of `blocks` (at most 4,096) that the rules admit, at time `now` (ms).
 
-    The batch's time is never below the one before (R-73.3). No blocks give a heartbeat.
+    The batch's time is never below the one before (R-73.3). `vet` may refuse what the rules admit,
+    by raising `RuleViolation`. No blocks give a heartbeat.
     """
-    batch = _Batch(view, max(view.head.time, now))
+    batch = _Batch(view, max(view.head.time, now), vet)
     results = tuple(batch.admit(block) for block in blocks[:MAX_BATCH])
     return Plan(batch.close(), results)
 
@@ -88,8 +96,9 @@ def plan(view: View, blocks: Sequence[Block], now: int) -> Plan:
 class _Batch:
     """A batch in the making: published state below, what this batch changed above."""
 
-    def __init__(self, view: View, time: int) -> None:
+    def __init__(self, view: View, time: int, vet: Vet) -> None:
         self._view = view
+        self._vet = vet
         self._time = time
         self._chains: dict[bytes, Chain] = {}
         self._entries: list[bytes] = []
@@ -103,6 +112,7 @@ class _Batch:
         try:
             chain = self._chains.get(block.label) or self._view.chain(block.label)
             outcome = self._judge(block, chain, index)
+            self._vet(block, outcome)
         except RuleViolation as violation:
             return violation
         self._append(block, chain, outcome, index)

@@ -16,11 +16,12 @@ another head (`StoreError`), and advances what is in memory only after it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ledger.log.commit import Commit, Head
+from ledger.log.commit import Commit
 from ledger.log.planner import View
 from ledger.tree.tiles import Tile
 
@@ -58,6 +59,9 @@ class Store(Protocol):
     def reader(self) -> AbstractContextManager[Reader]:
         """A snapshot of what is published now."""
 
+    def view(self) -> AbstractContextManager[View]:
+        """For the writer to plan by: what is published, with frontier and directory at hand."""
+
     def perform(self, commit: Commit, note: bytes) -> None:
         """Stage and publish in one transaction."""
 
@@ -73,4 +77,28 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-__all__ = ["Head", "Reader", "Staged", "Store"]
+@dataclass(frozen=True, slots=True)
+class PrivateItem:
+    """What came along with a block and is not for everybody: its boxes, in order, and the opening
+    `(nonce, identifier)` of a user.create.
+    """
+
+    block_hash: bytes
+    label: bytes
+    boxes: tuple[bytes, ...]
+    opening: tuple[bytes, str] | None
+
+
+class PrivateStore(Protocol):
+    """Boxes by block hash, openings by label. What no published block refers to is harmless."""
+
+    def put(self, items: Sequence[PrivateItem]) -> None:
+        """Keep all of `items`, durably, in one transaction."""
+
+    def boxes(self, block_hash: bytes) -> tuple[bytes, ...] | None:
+        """The boxes that came with a block."""
+
+    def opening(self, label: bytes) -> tuple[bytes, str] | None:
+        """Nonce and identifier behind a user's label."""
+
+    def close(self) -> None: ...

@@ -102,7 +102,6 @@ class Frontier:
     def extend(self, leaf_hashes: Sequence[bytes]) -> Extension:
         """Append `leaf_hashes` and keep the nodes that came with them: one hash per leaf."""
         size = self.size + len(leaf_hashes)
-        _require_size(size)
         _require_hashes("R-20.1", leaf_hashes)
         left = list(self.roots)
         row, rows, roots = list(leaf_hashes), [], []

@@ -132,9 +132,8 @@ def tile_writes(extension: Extension, read_tile: ReadTile) -> dict[Tile, bytes]:
         if not row:
             break
         start = extension.before.size >> HEIGHT * level
-        head = (
-            _read(Tile(level, start // WIDTH, start % WIDTH), read_tile) if start % WIDTH else b""
-        )
+        partial = start % WIDTH
+        head = _read(Tile(level, start // WIDTH, partial), read_tile) if partial else b""
         contents = head + b"".join(row)
         for index, width in _new_places(start, start + len(row)):
             offset = (index - start // WIDTH) * WIDTH * HASH_SIZE

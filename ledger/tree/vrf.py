@@ -74,6 +74,13 @@ def prove(secret: bytes, alpha: bytes) -> bytes:
     return gamma + challenge + crypto_core_ed25519_scalar_add(nonce, product)
 
 
+def evaluate(secret: bytes, alpha: bytes) -> bytes:
+    """The beta (64 bytes) of `alpha` for who holds the secret: `prove` without a proof."""
+    scalar, _ = _expand(secret)
+    public = crypto_scalarmult_ed25519_base_noclamp(scalar)
+    return _beta(crypto_scalarmult_ed25519_noclamp(scalar, _encode_to_curve(public, alpha)))
+
+
 def verify(public: bytes, alpha: bytes, proof: bytes) -> bytes:
     """Beta (64 bytes), if `proof` (80 bytes) is for `alpha` under `public` (RFC 9381 §5.3)."""
     if len(public) != PUBLIC_SIZE or not crypto_core_ed25519_is_valid_point(public):
@@ -85,7 +92,7 @@ def verify(public: bytes, alpha: bytes, proof: bytes) -> bytes:
         raise MalformedInput("R-36.3", "the VRF proof holds a zero") from None
     if expected != challenge:
         raise MalformedInput("R-36.3", "the VRF proof does not verify")
-    return sha512(_SUITE + b"\x03" + _times_cofactor(gamma) + b"\x00").digest()
+    return _beta(gamma)
 
 
 def label(beta: bytes) -> bytes:
@@ -93,6 +100,11 @@ def label(beta: bytes) -> bytes:
     if len(beta) != BETA_SIZE or beta[:LABEL_SIZE] == bytes(LABEL_SIZE):
         raise MalformedInput("R-36.4", "that beta gives no label")
     return beta[:LABEL_SIZE]
+
+
+def _beta(gamma: bytes) -> bytes:
+    """The hash output that `gamma` stands for (RFC 9381 §5.2)."""
+    return sha512(_SUITE + b"\x03" + _times_cofactor(gamma) + b"\x00").digest()
 
 
 def _expand(secret: bytes) -> tuple[bytes, bytes]:

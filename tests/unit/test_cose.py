@@ -154,7 +154,6 @@ BEFORE = signed(0)[:-109].hex()
         "d2" + BEFORE[4:] + "81" + ITEM.hex(),
         "d861" + BEFORE[4:] + "81" + ITEM.hex(),
         "d90062" + BEFORE[4:] + "81" + ITEM.hex(),
-        "d862" + BEFORE[4:] + "81" + ITEM.hex(),
         "d862d862" + BEFORE[4:] + "81" + ITEM.hex(),
         "d86285" + BEFORE[6:] + "81" + ITEM.hex(),
         "d8629804" + BEFORE[6:] + "81" + ITEM.hex(),
@@ -190,11 +189,8 @@ BEFORE = signed(0)[:-109].hex()
     ],
 )
 def test_other_spellings_are_refused(spelling: str) -> None:
-    whole = bytes.fromhex(BEFORE + "81") + ITEM
-    if bytes.fromhex(spelling) == whole:
-        assert parse(whole, CAP).signatures == (ITEM[-64:],)
-    else:
-        malformed(bytes.fromhex(spelling))
+    assert parse(bytes.fromhex(BEFORE + "81") + ITEM, CAP).signatures == (ITEM[-64:],)
+    malformed(bytes.fromhex(spelling))
 
 
 def test_number_of_signatures() -> None:

@@ -339,7 +339,8 @@ class TestInclusion:
     def test_hashes_are_32_bytes(self, bad: bytes) -> None:
         assert not included(bad, 0, 1, [], bad)
         assert not included(LEAVES[0], 0, 1, [], bad)
-        assert not included(bad, 0, 2, [LEAVES[1]], mth(0, 2))
+        assert not included(bad, 0, 2, [LEAVES[1]], node_hash(bad, LEAVES[1]))
+        assert not included(LEAVES[0], 0, 2, [bad], node_hash(LEAVES[0], bad))
 
     def test_a_node_does_not_pass_for_a_leaf_one_level_up(self) -> None:
         # Without the length check, the parent of leaves 0 and 1 would prove itself at index 0.
@@ -424,6 +425,14 @@ class TestConsistency:
             assert consistent(old, 13, proof, mth(0, old), mth(0, 13))
             assert not consistent(old, 13, proof, mth(0, old), forked.root())
 
+    def test_another_old_or_new_root_is_refused(self) -> None:
+        for new in range(2, 40):
+            for old in range(1, new):
+                proof = subproof(old, 0, new, True)
+                assert not consistent(old, new, proof, flipped(mth(0, old)), mth(0, new))
+                assert not consistent(old, new, proof, mth(0, old), flipped(mth(0, new)))
+                assert not consistent(old, new, proof, mth(0, new), mth(0, new))
+
     def test_equal_sizes_take_the_empty_proof_and_equal_roots(self) -> None:
         for size in range(1, 20):
             root = mth(0, size)
@@ -445,7 +454,8 @@ class TestConsistency:
     def test_hashes_are_32_bytes(self, bad: bytes) -> None:
         assert not consistent(0, 9, [], EMPTY_ROOT, bad)
         assert not consistent(3, 3, [], bad, bad)
-        assert not consistent(4, 8, [bad], mth(0, 4), mth(0, 8))
+        assert not consistent(4, 8, [bad], mth(0, 4), node_hash(mth(0, 4), bad))
+        assert not consistent(4, 8, [mth(4, 8)], bad, node_hash(bad, mth(4, 8)))
 
     @pytest.mark.parametrize(("old", "new"), [(-1, 5), (6, 5), (1, 0), (0, MAX_SIZE + 1), (-2, -1)])
     def test_sizes_out_of_bounds(self, old: int, new: int) -> None:

@@ -409,6 +409,11 @@ class TestBundles:
         with pytest.raises(MalformedInput, match=r"R-20\.6"):
             decode_bundle(encode_bundle([b"a", b"b"]), width)
 
+    @pytest.mark.parametrize("width", [0, 257])
+    def test_no_bundle_of_such_a_width(self, width: int) -> None:
+        with pytest.raises(MalformedInput, match=r"R-20\.6"):
+            decode_bundle(b"\x00\x01a" * width, width)
+
     @pytest.mark.parametrize("contents", [b"\x00\x00", b"\x00\x01a\x00\x00"])
     def test_empty_entries(self, contents: bytes) -> None:
         with pytest.raises(MalformedInput, match=r"R-20\.6"):

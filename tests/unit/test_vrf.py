@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import MalformedInput
 from ledger.tree import vrf
-from ledger.tree.vrf import label, prove, public_key, verify
+from ledger.tree.vrf import evaluate, label, prove, public_key, verify
 
 P = 2**255 - 19
 Q = 2**252 + 27742317777372353535851937790883648493
@@ -203,6 +203,7 @@ class TestVectors:
         assert public_key(secret) == public
         assert prove(secret, alpha) == proof
         assert verify(public, alpha, proof) == beta
+        assert evaluate(secret, alpha) == beta
         assert label(beta) == beta[:32]
 
     @pytest.mark.parametrize("vector", VECTORS)
@@ -226,6 +227,7 @@ class TestProofs:
     def test_what_is_proven_verifies_here_and_by_the_rfc(self, secret: bytes, alpha: bytes) -> None:
         public, proof = public_key(secret), prove(secret, alpha)
         beta = verify(public, alpha, proof)
+        assert evaluate(secret, alpha) == beta
         assert len(proof) == 80
         assert len(beta) == 64
         assert rfc_verify(public, alpha, proof) == beta

@@ -1,0 +1,1 @@
+"""Secrets that travel beside the log: boxes (55-boxes)."""

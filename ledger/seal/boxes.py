@@ -1,0 +1,67 @@
+"""Boxes: 32-byte X25519 secrets sealed to the public keys of their recipients (55-boxes).
+
+A block commits to the tree over the leaves `[recipient, box]`, so a recipient can check that the
+box it is given is the one that the block's author meant, at its place among the others.
+
+>>> device, user = EncryptionKey(bytes(31) + b"A"), EncryptionKey(bytes(31) + b"B")
+>>> box = seal(user, device.public)
+>>> open_box(box, device, user.public) == user
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nacl.bindings import crypto_box_seal, crypto_box_seal_open
+from nacl.exceptions import CryptoError
+
+from ledger.errors import MalformedInput
+from ledger.format.cbor import encode
+from ledger.format.keys import EncryptionKey
+from ledger.tree import merkle
+
+BOX_BYTES = 80
+"""R-55.2: 32 bytes of ephemeral key, 16 of authenticator, 32 of secret."""
+
+
+def seal(secret: EncryptionKey, recipient: bytes) -> bytes:
+    """A box that hands `secret` to whoever holds the secret of the public key `recipient`."""
+    return crypto_box_seal(secret.secret, recipient)
+
+
+def open_box(box: bytes, key: EncryptionKey, expected: bytes) -> EncryptionKey:
+    """The secret in `box`, if its public half is `expected`. Raises `MalformedInput` (R-55.4)."""
+    if len(box) != BOX_BYTES:
+        raise MalformedInput("R-55.2", f"a box of {len(box)} bytes, not {BOX_BYTES}")
+    try:
+        opened = EncryptionKey(crypto_box_seal_open(box, key.public, key.secret))
+    except CryptoError as error:
+        raise MalformedInput("R-55.4", "the box does not open with this key") from error
+    if opened.public != expected:
+        raise MalformedInput("R-55.4", "the box holds another key than the chain names")
+    return opened
+
+
+def box_root(recipients: Sequence[bytes], boxes: Sequence[bytes]) -> bytes:
+    """The root that a block commits to (R-55.1)."""
+    return merkle.root_of(_leaves(recipients, boxes))
+
+
+def box_proof(recipients: Sequence[bytes], boxes: Sequence[bytes], position: int) -> list[bytes]:
+    """Inclusion proof of the box at `position`."""
+    extension = merkle.Frontier().extend(_leaves(recipients, boxes))
+    return merkle.inclusion_proof(position, len(boxes), extension.read)
+
+
+def verify_box(
+    recipient: bytes, box: bytes, position: int, count: int, proof: Sequence[bytes], root: bytes
+) -> None:
+    """Check that `box` is the recipient's, at `position` of `count` (R-55.4)."""
+    leaf = merkle.leaf_hash(encode([recipient, box]))
+    merkle.verify_inclusion(leaf, position, count, proof, root)
+
+
+def _leaves(recipients: Sequence[bytes], boxes: Sequence[bytes]) -> list[bytes]:
+    pairs = zip(recipients, boxes, strict=True)
+    return [merkle.leaf_hash(encode([recipient, box])) for recipient, box in pairs]

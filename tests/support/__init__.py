@@ -1,0 +1,1 @@
+"""What several kinds of tests, the vectors and the benchmarks share."""

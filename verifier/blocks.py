@@ -1,0 +1,214 @@
+"""Blocks, delegations and entries: bytes in, fields out (specs/40-blocks, keyroll.cddl).
+
+Everything here depends on the bytes and the log id alone, so it runs in any order and in any
+process. What a block may do at its place in the log is for `rules`.
+
+    block = open_block(data, log_id)        # or Malformed, BadSignature
+    block.label, block.seq, block.body
+
+`body` is the tuple of the body's fields in the order of the CDDL, nested arrays flattened; a
+delegation stands in it as a `Delegation`'s plain tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from verifier.cbor import Field, Shape, compile_shape, decode, fits, flatten, head
+from verifier.envelope import BLOCK, DELEGATION, check_signatures, open_envelope
+from verifier.errors import Malformed
+from verifier.keys import require_ed25519, require_x25519
+
+ZERO = bytes(32)
+MAX_ENTRY = 65_535
+MAX_BLOCK = 16_384
+MAX_DELEGATION = 1_024
+TIME = range(2**53)
+SIZE = range(2**63)
+
+(
+    LOG_CREATE,
+    LOG_POLICY,
+    USER_CREATE,
+    DEVICE_ADD,
+    DEVICE_REVOKE,
+    USER_RESET,
+    USER_CLOSE,
+) = range(7)
+CREATES = frozenset({LOG_CREATE, USER_CREATE})
+LOG_TYPES = frozenset({LOG_CREATE, LOG_POLICY})
+
+LIMITS: Shape = (range(1024, 16385), range(1, 65), range(1, 10_001), range(1, 65_536))
+DEMANDS: Shape = (range(33), range(33), range(1_000, 604_800_001))
+DEVICE: Shape = (32, 32, range(2))
+ENROLMENT: Shape = (bytes, DEVICE, 32, 32)
+BODIES: dict[int, Shape] = {
+    LOG_CREATE: (str, 32, 32, 32, 32, 32, 32, LIMITS, range(1_000, 86_400_001), DEMANDS),
+    LOG_POLICY: (32, 32, LIMITS),
+    USER_CREATE: ENROLMENT,
+    DEVICE_ADD: (32, DEVICE, 32),
+    DEVICE_REVOKE: (32, [32], 32, 32),
+    USER_RESET: ENROLMENT,
+    USER_CLOSE: (32,),
+}
+# Where in the flat body the keys stand that enter a chain: Ed25519, X25519.
+ENTERING: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    LOG_CREATE: ((2, 3, 4, 5, 6), ()),
+    LOG_POLICY: ((0, 1), ()),
+    USER_CREATE: ((1,), (2, 4)),
+    DEVICE_ADD: ((1,), (2,)),
+    DEVICE_REVOKE: ((), (2,)),
+    USER_RESET: ((1,), (2, 4)),
+    USER_CLOSE: ((), ()),
+}
+DELEGATION_SHAPE: Shape = (32, range(2), 32, 32, range(2**32), TIME)
+
+
+def _payload(kind: int) -> Shape:
+    return (range(1, 2), range(kind, kind + 1), 32, range(2**32), 32, (SIZE, 32), BODIES[kind])
+
+
+Reader = Callable[[bytes], tuple[Field, ...] | None]
+# The log's own two types are rare, and log.create holds text: they are read item by item.
+READERS: dict[int, Reader] = {
+    kind: compile_shape(_payload(kind)) for kind in BODIES if kind not in LOG_TYPES
+}
+READ_DELEGATION = compile_shape(DELEGATION_SHAPE)
+
+
+class Block(NamedTuple):
+    """A well-formed block whose signatures verify. `kind` is its type, `size` its bytes."""
+
+    kind: int
+    label: bytes
+    seq: int
+    prev: bytes
+    anchor_size: int
+    anchor_root: bytes
+    body: tuple[Any, ...]
+    kids: tuple[bytes, ...]
+    hash: bytes
+    size: int
+
+
+class Delegation(NamedTuple):
+    """What the enrolment key says of an ephemeral key. `kid` signed it; R-52.1 says who may."""
+
+    log_id: bytes
+    purpose: int
+    commitment: bytes
+    ephemeral: bytes
+    epoch: int
+    expiry: int
+    kid: bytes
+
+
+def open_block(data: bytes, log_id: bytes | None) -> Block:
+    """The block in `data`. The log id may be None only for log.create, which precedes it."""
+    if len(data) > MAX_BLOCK:
+        raise Malformed("R-41.1", f"a block of {len(data)} bytes")
+    envelope = open_envelope(data)
+    kind, label, seq, prev, size, root, *body = _read_payload(envelope.payload)
+    _check_frame(kind, label, seq, prev)
+    _check_keys(kind, body)
+    if kind == LOG_CREATE:
+        log_id = ZERO
+    elif log_id is None:
+        raise Malformed("R-42.4", "without a log id only log.create can be judged")
+    check_signatures(envelope, BLOCK, log_id, "R-40.4")
+    if kind in (USER_CREATE, USER_RESET):
+        body[0] = tuple(open_delegation(body[0], log_id))
+    return Block(
+        kind,
+        label,
+        seq,
+        prev,
+        size,
+        root,
+        tuple(body),
+        envelope.kids,
+        sha256(data).digest(),
+        len(data),
+    )
+
+
+def open_delegation(data: bytes, log_id: bytes) -> Delegation:
+    """A delegation of the right form whose signature verifies (R-52.5)."""
+    if len(data) > MAX_DELEGATION:
+        raise Malformed("R-10.1", f"a delegation of {len(data)} bytes")
+    envelope = open_envelope(data)
+    if len(envelope.kids) != 1:
+        raise Malformed("R-52.1", "a delegation has exactly one signature")
+    fields: Any = READ_DELEGATION(envelope.payload)
+    if fields is None:
+        value = decode(envelope.payload, MAX_DELEGATION)
+        if not fits(value, DELEGATION_SHAPE):
+            raise Malformed("R-10.4", "not the payload of a delegation")
+        fields = flatten(value, DELEGATION_SHAPE)
+    check_signatures(envelope, DELEGATION, log_id, "R-52.5")
+    return Delegation(*fields, envelope.kids[0])
+
+
+def _read_payload(payload: bytes) -> list[Any]:
+    """Type, label, seq, prev, anchor size, anchor root and the body's fields."""
+    reader = READERS.get(payload[2]) if len(payload) > 2 else None
+    fields = reader(payload) if reader else None
+    return list((fields or _read_slowly(payload))[1:])
+
+
+def _read_slowly(payload: bytes) -> tuple[Field, ...]:
+    """The same item by item: for the log's own types, and to name what is wrong."""
+    value = decode(payload, MAX_BLOCK)
+    if not isinstance(value, list) or len(value) != 7:
+        raise Malformed("R-10.4", "a payload is an array of seven")
+    version, kind, label, seq, prev, anchor, body = value
+    if type(kind) is not int or kind not in BODIES or not fits(version, range(1, 2)):
+        raise Malformed("R-41.2", "an unknown version or type")
+    if not fits(label, 32) or not fits(seq, range(2**32)):
+        raise Malformed("R-41.3", "label or seq is not of its shape")
+    if not fits(prev, 32) or not fits(anchor, (SIZE, 32)):
+        raise Malformed("R-41.4", "prev or anchor is not of its shape")
+    if not fits(body, BODIES[kind]):
+        raise Malformed("R-41.2", f"the body is not of the shape of type {kind}")
+    return flatten(value, _payload(kind))
+
+
+def _check_frame(kind: int, label: bytes, seq: int, prev: bytes) -> None:
+    if (label == ZERO) != (kind in LOG_TYPES):
+        raise Malformed("R-41.3", "the label is zero for the log's own types, and only there")
+    if (seq == 0) != (kind in CREATES):
+        raise Malformed("R-41.3", "seq is 0 for creates, and only there")
+    if (prev == ZERO) != (seq == 0):
+        raise Malformed("R-41.4", "prev is zero for seq 0, and only there")
+
+
+def _check_keys(kind: int, body: list[Any]) -> None:
+    ed25519, x25519 = ENTERING[kind]
+    for at in ed25519:
+        require_ed25519(body[at])
+    for at in x25519:
+        require_x25519(body[at])
+
+
+class Entry(NamedTuple):
+    """An entry's fields: `content` is a block's bytes (kind 0) or a directory root (kind 1)."""
+
+    kind: int
+    time: int
+    content: bytes
+
+
+def open_entry(data: bytes) -> Entry:
+    """R-42.1: `[kind, time, body]`, of exactly this shape and nothing behind it."""
+    if not 1 <= len(data) <= MAX_ENTRY:
+        raise Malformed("R-42.1", f"an entry of {len(data)} bytes")
+    kind = data[1] if data[0] == 0x83 and len(data) > 1 else 2
+    major, time, pos = head(data, 2)
+    string, length, begin = head(data, pos)
+    whole = major == 0 and string == 2 and begin + length == len(data)
+    if not whole or kind > 1 or time not in TIME or (kind == 1 and length != 32):
+        decode(data, MAX_ENTRY)
+        raise Malformed("R-42.1", "not an entry of kind 0 or 1")
+    return Entry(kind, time, data[begin:])

@@ -1,0 +1,206 @@
+"""The prefix tree over labels, folded from sorted labels (specs/30-directory).
+
+Labels are kept in slots by their first 16 bits. A slot's row holds its labels and leaves in order,
+and its subtree is folded anew from them whenever one changes; above the slots stands a dense heap in
+memory, of which only the paths over changed slots are hashed again. A slot of more than `CAPACITY`
+labels becomes a page of 16 smaller ones, each with a row of its own, and so on as deep as its labels
+share a prefix: so neither many labels nor ground ones make an update slow.
+
+    directory = Directory(rows)                 # rows: a dict, or a table on disk
+    directory.update({label: leaf(label, value)})
+    directory.root()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+SLOT_BITS = 16
+SLOTS = 1 << SLOT_BITS
+CAPACITY = 32
+FAN_OUT = 16  # of a page: one hexadecimal digit of the label
+
+NONE, LEAF, NODE = range(3)
+BUCKET, PAGE = b"B", b"P"
+
+
+class Cell(NamedTuple):
+    """The root of a subtree, and what it is: nothing, one leaf, or a node above several."""
+
+    kind: int
+    hash: bytes
+
+
+EMPTY = Cell(NONE, bytes(32))
+
+
+class Rows(Protocol):
+    """Rows by hexadecimal prefix; a slot's has four digits."""
+
+    def get(self, key: str, /) -> bytes | None: ...
+    def __setitem__(self, key: str, row: bytes, /) -> None: ...
+
+
+def value(length: int, accumulator: bytes, digest: bytes) -> bytes:
+    """R-30.4."""
+    return sha256(b"\x04" + length.to_bytes(8, "big") + accumulator + digest).digest()
+
+
+def accumulate(accumulator: bytes, index: int, leaf: bytes) -> bytes:
+    """R-30.5."""
+    return sha256(b"\x05" + accumulator + index.to_bytes(8, "big") + leaf).digest()
+
+
+def leaf(label: bytes, held: bytes) -> bytes:
+    """R-30.1."""
+    return sha256(b"\x02" + label + held).digest()
+
+
+def join(left: Cell, right: Cell) -> Cell:
+    """R-30.3: a lone leaf rises as it is; anything else is hashed, beside an empty half too."""
+    if left.kind + right.kind <= LEAF:
+        return left if left.kind else right
+    return Cell(NODE, sha256(b"\x03" + left.hash + right.hash).digest())
+
+
+Part = tuple[Cell, int, int]  # a subtree, the depth of its root, the number of one of its labels
+
+
+def fold(items: Iterable[tuple[bytes, bytes]], depth: int) -> Cell:
+    """The root at `depth` over sorted (label, leaf) pairs that share their first `depth` bits.
+
+    Neighbours part where their common prefix ends. The deepest parting closes first, so a stack of
+    the open ones is all it takes, as for matching brackets.
+    """
+    parts: list[Part] = []
+    partings: list[int] = []
+    before = 0
+    for label, hash_ in items:
+        number = int.from_bytes(label, "big")
+        if parts:
+            parting = 256 - (number ^ before).bit_length()
+            _close(parts, partings, parting)
+            partings.append(parting)
+        parts.append((Cell(LEAF, hash_), 256, number))
+        before = number
+    _close(parts, partings, -1)
+    return _lift(parts[0], depth) if parts else EMPTY
+
+
+def _close(parts: list[Part], partings: list[int], parting: int) -> None:
+    """Joins what parts deeper than `parting`."""
+    while partings and partings[-1] > parting:
+        at = partings.pop()
+        right, left = parts.pop(), parts.pop()
+        parts.append((join(_lift(left, at + 1), _lift(right, at + 1)), at, left[2]))
+
+
+def _lift(part: Part, depth: int) -> Cell:
+    """Moves the root of a subtree up to `depth`, past empty siblings."""
+    cell, start, number = part
+    if cell.kind == NODE:
+        for at in range(start - 1, depth - 1, -1):
+            cell = join(EMPTY, cell) if number >> (255 - at) & 1 else join(cell, EMPTY)
+    return cell
+
+
+class Heap:
+    """A dense tree over `width` cells in memory: node i has the children 2i and 2i + 1, 1 is the root.
+
+    Labels never leave, so a cell that has become a node remains one.
+    """
+
+    __slots__ = ("hashes", "kinds", "width")
+
+    def __init__(self, width: int, content: bytes | None = None) -> None:
+        content = content or bytes(66 * width)
+        self.width = width
+        self.kinds = bytearray(content[: 2 * width])
+        self.hashes = bytearray(content[2 * width :])
+
+    def content(self) -> bytes:
+        return bytes(self.kinds + self.hashes)
+
+    def root(self) -> Cell:
+        return Cell(self.kinds[1], bytes(self.hashes[32:64]))
+
+    def update(self, cells: Iterable[tuple[int, Cell]]) -> Cell:
+        """Sets these cells and hashes the paths above them again, level by level; the new root."""
+        kinds, hashes = self.kinds, self.hashes
+        changed = set()
+        for at, (kind, hash_) in cells:
+            at += self.width
+            kinds[at] = kind
+            hashes[32 * at : 32 * at + 32] = hash_
+            changed.add(at >> 1)
+        while changed:
+            for at in changed:
+                pair = hashes[64 * at : 64 * at + 64]
+                if kinds[at] == NODE or kinds[2 * at] + kinds[2 * at + 1] > LEAF:
+                    kinds[at] = NODE
+                    hashes[32 * at : 32 * at + 32] = sha256(b"\x03" + pair).digest()
+                else:
+                    kinds[at] = kinds[2 * at] | kinds[2 * at + 1]
+                    hashes[32 * at : 32 * at + 32] = pair[:32] if kinds[2 * at] else pair[32:]
+            changed = {at >> 1 for at in changed if at > 1}
+        return self.root()
+
+
+class Directory:
+    """The directory over all labels given so far. `slots` restores it: (key, row) of each slot."""
+
+    def __init__(self, rows: Rows, slots: Iterable[tuple[str, bytes]] = ()) -> None:
+        self._rows = rows
+        self._top = Heap(SLOTS)
+        self._top.update((int(key, 16), Cell(row[0], row[1:33])) for key, row in slots)
+
+    def root(self) -> bytes:
+        return self._top.root().hash
+
+    def update(self, leaves: Mapping[bytes, bytes]) -> bytes:
+        """Sets the leaves of these labels; the new root (R-30.3)."""
+        parts = _by_digits(leaves, 0, 4)
+        return self._top.update(
+            [(int(key, 16), self._region(key, part)) for key, part in parts.items()]
+        ).hash
+
+    def _region(self, key: str, leaves: dict[bytes, bytes]) -> Cell:
+        """Sets leaves whose labels begin with the digits of `key`; the new root of that region.
+
+        A row is the region's root (kind, hash), its form, and a bucket's labels and leaves or a
+        page's heap.
+        """
+        row = self._rows.get(key)
+        if row is None or row[33:34] == BUCKET:
+            leaves = _bucket(row) | leaves if row else leaves
+            if len(leaves) <= CAPACITY:
+                items = sorted(leaves.items())
+                cell = fold(items, 4 * len(key))
+                return self._store(key, cell, BUCKET + b"".join([a + b for a, b in items]))
+            row = None
+        page = Heap(FAN_OUT, row and row[34:])
+        parts = _by_digits(leaves, len(key), 1)
+        cell = page.update(
+            [(int(digit, 16), self._region(key + digit, part)) for digit, part in parts.items()]
+        )
+        return self._store(key, cell, PAGE + page.content())
+
+    def _store(self, key: str, cell: Cell, content: bytes) -> Cell:
+        self._rows[key] = b"%c%b%b" % (*cell, content)
+        return cell
+
+
+def _bucket(row: bytes) -> dict[bytes, bytes]:
+    return {row[at : at + 32]: row[at + 32 : at + 64] for at in range(34, len(row), 64)}
+
+
+def _by_digits(
+    leaves: Mapping[bytes, bytes], at: int, count: int
+) -> dict[str, dict[bytes, bytes]]:
+    """Leaves by `count` hexadecimal digits of their labels, from digit `at` on."""
+    parts: dict[str, dict[bytes, bytes]] = {}
+    for label, hash_ in leaves.items():
+        parts.setdefault(label.hex()[at : at + count], {})[label] = hash_
+    return parts

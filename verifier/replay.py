@@ -1,0 +1,160 @@
+"""A log replayed in order: the rules, the chains, the anchors, the directory, batch by batch.
+
+It takes entries that were opened (in any process) and the roots of the tree they stand in, and
+keeps its rows where it is told to: dictionaries here, tables on disk in `state`. After `close` has
+returned, everything up to there has been checked and the rows are those of a whole batch.
+
+    replay = Replay(log_id, chains={}, bounds={}, directory=Directory({}))
+    replay.block(time, leaf, block)
+    replay.close(time, body, tree_root)
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Protocol
+
+from verifier.blocks import LOG_CREATE, ZERO, Block
+from verifier.cbor import decode, encode
+from verifier.directory import Directory, accumulate, value
+from verifier.directory import leaf as directory_leaf
+from verifier.errors import BrokenRule
+from verifier.merkle import EMPTY_ROOT
+from verifier.rules import Chain, LogState, Place, State, apply, create_log, restore
+
+MAX_BATCH = 4_096
+MAX_ANCHOR_AGE = 86_400_000
+MAX_ROW = 1 << 20
+
+
+class Chains(Protocol):
+    """Rows by label."""
+
+    def get(self, label: bytes, /) -> bytes | None: ...
+    def __setitem__(self, label: bytes, row: bytes, /) -> None: ...
+
+
+class Bounds(Protocol):
+    """Rows by the size of the tree that ends with a batch."""
+
+    def get(self, size: int, /) -> bytes | None: ...
+    def __setitem__(self, size: int, row: bytes, /) -> None: ...
+
+
+class Replay:
+    """A log up to `size` entries. `time` is that of its last batch."""
+
+    def __init__(
+        self,
+        log_id: bytes,
+        chains: Chains,
+        bounds: Bounds,
+        directory: Directory,
+        *,
+        size: int = 0,
+        time: int = 0,
+    ) -> None:
+        self.log_id = log_id
+        self.size = size
+        self.time = time
+        self.log: LogState | None = None
+        self._chains = chains
+        self._bounds = bounds
+        self._directory = directory
+        self._batch: dict[bytes, bytes] = {}  # the new leaves of the batch that is open
+        self._blocks = 0
+        if size:
+            chain = self._chain(ZERO)
+            assert chain is not None
+            assert isinstance(chain.state, LogState)
+            self.log = chain.state
+
+    def directory_root(self) -> bytes:
+        return self._directory.root()
+
+    def block(self, time: int, leaf: bytes, block: Block) -> None:
+        """The next entry, of kind 0. `leaf` is its leaf hash."""
+        index = self.size
+        if self._blocks >= MAX_BATCH:
+            raise BrokenRule("R-42.2", f"a batch of more than {MAX_BATCH} blocks", index)
+        self._check_time(time)
+        try:
+            self._admit(block, index, time, leaf)
+        except BrokenRule as error:
+            error.index = index
+            raise
+        self._blocks += 1
+        self.size += 1
+
+    def close(self, time: int, body: bytes, tree_root: bytes) -> None:
+        """The next entry, of kind 1. `tree_root` is the root of the tree that ends with it."""
+        if self.log is None:
+            raise BrokenRule("R-42.4", "entry 0 is not log.create", self.size)
+        self._check_time(time)
+        if self._directory.update(self._batch) != body:
+            raise BrokenRule("R-42.5", "the directory root does not follow from the log", self.size)
+        self._batch = {}
+        self._blocks = 0
+        self.size += 1
+        self.time = time
+        self._bounds[self.size] = time.to_bytes(8, "big") + tree_root
+
+    def finish(self) -> None:
+        """R-42.2, R-61.4: a published tree ends at the end of a batch."""
+        if self._blocks or not self.size:
+            raise BrokenRule("R-42.2", "the tree does not end with a directory root", self.size - 1)
+
+    def _check_time(self, time: int) -> None:
+        """R-42.3."""
+        if self._blocks and time != self._batch_time:
+            raise BrokenRule("R-42.3", "two times in one batch", self.size)
+        if time < self.time:
+            raise BrokenRule("R-42.3", "time runs backwards", self.size)
+        self._batch_time = time
+
+    def _admit(self, block: Block, index: int, time: int, leaf: bytes) -> None:
+        chain: Chain | None = None
+        state: State
+        if self.log is None or index == 0:
+            if (block.anchor_size, block.anchor_root) != (0, EMPTY_ROOT):
+                raise BrokenRule("R-42.4", "the anchor of log.create is that of the empty tree")
+            state = create_log(block, index, time)
+            if block.hash != self.log_id:
+                raise BrokenRule("R-61.1", "the first block is not the one whose hash is the log id")
+        else:
+            chain = self._chain(block.label)
+            if block.kind != LOG_CREATE:
+                self._check_anchor(block, index, time, chain)
+            state = apply(chain, block, Place(index, time, self.log_id, self.log))
+        self._keep(block.label, chain, state, index, leaf)
+
+    def _check_anchor(self, block: Block, index: int, time: int, chain: Chain | None) -> None:
+        size = block.anchor_size
+        if not 1 <= size <= index:
+            raise BrokenRule("R-44.1", f"an anchor of size {size}")
+        bound = self._bounds.get(size)
+        if bound is None or bound[8:] != block.anchor_root:
+            raise BrokenRule("R-44.2", f"the anchor is no tree of size {size} of this log")
+        if time - int.from_bytes(bound[:8], "big") > MAX_ANCHOR_AGE:
+            raise BrokenRule("R-44.3", "the anchor is more than a day old")
+        if chain is not None and size <= chain.state.index:
+            raise BrokenRule("R-44.4", "the anchor does not hold the chain's previous block")
+
+    def _chain(self, label: bytes) -> Chain | None:
+        row = self._chains.get(label)
+        if row is None:
+            return None
+        state = restore(decode(row[40:], MAX_ROW))
+        return Chain(int.from_bytes(row[:8], "big"), row[8:40], state)
+
+    def _keep(
+        self, label: bytes, chain: Chain | None, state: State, index: int, leaf: bytes
+    ) -> None:
+        length, before, _ = chain or (0, ZERO, None)
+        accumulator = accumulate(before, index, leaf)
+        content = encode(state)
+        held = value(length + 1, accumulator, sha256(content).digest())
+        self._batch[label] = directory_leaf(label, held)
+        self._chains[label] = (length + 1).to_bytes(8, "big") + accumulator + content
+        if isinstance(state, LogState):
+            self.log = state

@@ -1,0 +1,346 @@
+"""What a block may do to its chain: the state machine (specs/50-rules).
+
+    state = apply(log, chain, block, index, time, log_id)     # or BrokenRule
+
+`log` is the state of the log's own chain before this block, `chain` that of the block's label, or
+None. Blocks come from `blocks.open_block`, so shape and signatures are settled; the anchor is
+checked by `replay`, which knows the tree. States are the spec's arrays, field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+from verifier.blocks import (
+    CREATES,
+    DEVICE_ADD,
+    DEVICE_REVOKE,
+    LOG_CREATE,
+    LOG_POLICY,
+    LOG_TYPES,
+    USER_CLOSE,
+    USER_CREATE,
+    USER_RESET,
+    Block,
+    Delegation,
+)
+from verifier.errors import BrokenRule
+
+DAY = 86_400_000
+MAX_RETIRED = 1_024
+ORIGIN_LENGTHS = range(1, 129)
+ORIGIN_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {"+"}
+
+
+class Limits(NamedTuple):
+    block_bytes: int
+    devices: int
+    members: int
+    blocks_per_day: int
+
+
+class Demands(NamedTuple):
+    witnesses: int
+    auditors: int
+    max_age: int
+
+
+class LogState(NamedTuple):
+    tag: int
+    head: bytes
+    index: int
+    born: int
+    origin: str
+    app_root: bytes
+    enrolment: bytes
+    log_key: bytes
+    vrf_key: bytes
+    authority: bytes
+    limits: Limits
+    heartbeat: int
+    demands: Demands
+    retired: bytes
+
+
+class Device(NamedTuple):
+    signing: bytes
+    encryption: bytes
+    kind: int
+    added_by: bytes
+    index: int
+
+
+class UserState(NamedTuple):
+    tag: int
+    head: bytes
+    index: int
+    born: int
+    commitment: bytes
+    epoch: int
+    generation: int
+    user_key: bytes | None
+    user_key_index: int
+    devices: list[Device]
+    retired: bytes
+    day: int
+    count: int
+
+
+State = LogState | UserState
+
+
+class Chain(NamedTuple):
+    """All that is kept of a chain."""
+
+    length: int
+    accumulator: bytes
+    state: State
+
+
+def restore(fields: Any) -> State:
+    """A state from its decoded CBOR array."""
+    if fields[0] == 0:
+        state = LogState(*fields)
+        return state._replace(limits=Limits(*state.limits), demands=Demands(*state.demands))
+    fields[9] = [Device(*device) for device in fields[9]]
+    return UserState(*fields)
+
+
+class Place(NamedTuple):
+    """Where a block stands: leaf index, the entry's time, the log and its state before the block."""
+
+    index: int
+    time: int
+    log_id: bytes
+    log: LogState
+
+
+def create_log(block: Block, index: int, time: int) -> LogState:
+    """The first state of a log (R-42.4, R-51.1)."""
+    if block.kind != LOG_CREATE or index != 0:
+        raise BrokenRule("R-42.4", "entry 0 is log.create, and no other")
+    origin, _nonce, *keys = block.body[:7]
+    limits, heartbeat, demands = Limits(*block.body[7:11]), block.body[11], block.body[12:]
+    if len(origin) not in ORIGIN_LENGTHS or not ORIGIN_CHARACTERS.issuperset(origin):
+        raise BrokenRule("R-51.1", "the origin is not 1 to 128 characters from ! to ~ except +")
+    if len(set(keys)) != len(keys):
+        raise BrokenRule("R-51.1", "the five keys are not distinct")
+    if heartbeat > demands[2]:
+        raise BrokenRule("R-51.1", "the heartbeat is longer than max_age")
+    if block.size > limits.block_bytes:
+        raise BrokenRule("R-41.1", "the block is longer than its own limit")
+    _require_signers(block, (keys[0], keys[2]))
+    return LogState(
+        0, block.hash, index, time, origin, *keys, limits, heartbeat, Demands(*demands), b""
+    )
+
+
+def apply(chain: Chain | None, block: Block, place: Place) -> State:
+    """The chain's state after the block (R-41.1, R-43, R-50 and on; the anchor is not asked)."""
+    if block.size > place.log.limits.block_bytes:
+        raise BrokenRule("R-41.1", "the block is longer than the log's limit")
+    if block.kind == LOG_CREATE:
+        raise BrokenRule("R-42.4", "a second log.create")
+    if (chain is None) != (block.kind in CREATES):
+        raise BrokenRule("R-43.2", "a create on a chain that exists, or no chain to continue")
+    if chain is None:
+        return _create_user(block, place)
+    state = chain.state
+    if block.seq != chain.length or block.prev != state.head:
+        raise BrokenRule("R-43.1", "seq or prev is not that of the chain's head")
+    if isinstance(state, LogState):
+        if block.kind != LOG_POLICY:
+            raise BrokenRule("R-43.2", "a user's block on the log's chain")
+        return _policy(state, block, place.index)
+    if block.kind in LOG_TYPES:
+        raise BrokenRule("R-43.2", "a block of the log on a user's chain")
+    return _STEPS[block.kind](state, block, place)
+
+
+def _require_signers(block: Block, signers: Collection[bytes]) -> None:
+    if block.kids != signers:
+        raise BrokenRule("R-50.2", "the kids are not the signers, in number and order")
+
+
+def _policy(log: LogState, block: Block, index: int) -> LogState:
+    app_root, enrolment, *numbers = block.body
+    limits = Limits(*numbers)
+    new = [key for key, old in ((app_root, log.app_root), (enrolment, log.enrolment)) if key != old]
+    _require_signers(block, (log.app_root, log.log_key, *new))
+    if not new and limits == log.limits:
+        raise BrokenRule("R-51.2", "nothing changes")
+    mine = (log.app_root, log.enrolment, log.log_key, log.vrf_key, log.authority)
+    if len(set(new)) < len(new) or any(key in mine or _holds(log.retired, key) for key in new):
+        raise BrokenRule("R-51.3", "a new key that is in use, retired or given twice")
+    left = [key for key in (log.app_root, log.enrolment) if key not in (app_root, enrolment)]
+    return log._replace(
+        head=block.hash,
+        index=index,
+        app_root=app_root,
+        enrolment=enrolment,
+        limits=limits,
+        retired=log.retired + b"".join(left),
+    )
+
+
+def _create_user(block: Block, place: Place) -> UserState:
+    said, signing, encryption, kind, user_key, _root = block.body
+    delegation = Delegation(*said)
+    _require_signers(block, (delegation.ephemeral, signing))
+    _check_delegation(delegation, 0, place)
+    if delegation.epoch != 0:
+        raise BrokenRule("R-52.4", "the epoch of a first delegation is not 0")
+    _require_fresh((signing, encryption, user_key), (delegation.ephemeral,), b"")
+    device = _first_device(signing, encryption, kind, place.index)
+    return UserState(
+        1,
+        block.hash,
+        place.index,
+        place.time,
+        delegation.commitment,
+        0,
+        0,
+        user_key,
+        place.index,
+        [device],
+        b"",
+        place.time // DAY,
+        1,
+    )
+
+
+def _reset(state: UserState, block: Block, place: Place) -> UserState:
+    said, signing, encryption, kind, user_key, _root = block.body
+    delegation = Delegation(*said)
+    _require_signers(block, (delegation.ephemeral, place.log.authority, signing))
+    _check_delegation(delegation, 1, place)
+    if (delegation.epoch, delegation.commitment) != (state.epoch, state.commitment):
+        raise BrokenRule("R-52.4", "the delegation is for another epoch or commitment")
+    _require_fresh(
+        (signing, encryption, user_key),
+        (delegation.ephemeral, *_current(state)),
+        state.retired,
+    )
+    device = _first_device(signing, encryption, kind, place.index)
+    return _follow(
+        state,
+        block,
+        place,
+        epoch=state.epoch + 1,
+        generation=state.generation + 1,
+        user_key=user_key,
+        user_key_index=place.index,
+        devices=[device],
+        retired=state.retired + b"".join(_current(state)),
+    )
+
+
+def _add(state: UserState, block: Block, place: Place) -> UserState:
+    author, signing, encryption, kind, _root = block.body
+    _require_signers(block, (author, signing))
+    _require_author(state, author)
+    _require_fresh((signing, encryption), _current(state), state.retired)
+    if len(state.devices) >= place.log.limits.devices:
+        raise BrokenRule("R-53.4", f"more than {place.log.limits.devices} devices")
+    device = Device(signing, encryption, kind, author, place.index)
+    return _follow(state, block, place, devices=[*state.devices, device])
+
+
+def _revoke(state: UserState, block: Block, place: Place) -> UserState:
+    author, revoked, user_key, _root = block.body
+    _require_signers(block, (author,))
+    _require_author(state, author)
+    out = [device for device in state.devices if device.signing in revoked]
+    if tuple(device.signing for device in out) != revoked or author in revoked:
+        raise BrokenRule("R-53.5", "revoked are devices of the state, once, in order, not the author")
+    if len(state.retired) > 32 * MAX_RETIRED:
+        raise BrokenRule("R-53.6", f"more than {MAX_RETIRED} retired keys")
+    _require_fresh((user_key,), _current(state), state.retired)
+    assert state.user_key is not None  # R-53.3: a closed chain has no author
+    return _follow(
+        state,
+        block,
+        place,
+        generation=state.generation + 1,
+        user_key=user_key,
+        user_key_index=place.index,
+        devices=[device for device in state.devices if device.signing not in revoked],
+        retired=b"".join((state.retired, *_keys(out), state.user_key)),
+    )
+
+
+def _close(state: UserState, block: Block, place: Place) -> UserState:
+    (author,) = block.body
+    _require_signers(block, (author,))
+    _require_author(state, author)
+    return _follow(
+        state,
+        block,
+        place,
+        user_key=None,
+        devices=[],
+        retired=state.retired + b"".join(_current(state)),
+    )
+
+
+_STEPS = {
+    DEVICE_ADD: _add,
+    DEVICE_REVOKE: _revoke,
+    USER_RESET: _reset,
+    USER_CLOSE: _close,
+}
+
+
+def _follow(state: UserState, block: Block, place: Place, **changes: Any) -> UserState:
+    """The state with these changes and what every block changes; R-53.7."""
+    day = place.time // DAY
+    count = state.count + 1 if day == state.day else 1
+    if count > place.log.limits.blocks_per_day:
+        raise BrokenRule("R-53.7", f"more than {place.log.limits.blocks_per_day} blocks in a day")
+    return state._replace(head=block.hash, index=place.index, day=day, count=count, **changes)
+
+
+def _check_delegation(delegation: Delegation, purpose: int, place: Place) -> None:
+    if delegation.kid != place.log.enrolment:
+        raise BrokenRule("R-52.1", "the delegation is not by the log's enrolment key")
+    if delegation.log_id != place.log_id or delegation.purpose != purpose:
+        raise BrokenRule("R-52.2", "the delegation is for another log or purpose")
+    if delegation.expiry < place.time:
+        raise BrokenRule("R-52.3", "the delegation has expired")
+
+
+def _first_device(signing: bytes, encryption: bytes, kind: int, index: int) -> Device:
+    if kind != 0:
+        raise BrokenRule("R-53.2", "the first device of an epoch is an ordinary one")
+    return Device(signing, encryption, kind, signing, index)
+
+
+def _require_author(state: UserState, author: bytes) -> None:
+    if not any(device.signing == author for device in state.devices):
+        raise BrokenRule("R-53.3", "the author is not a device of the state")
+
+
+def _require_fresh(entering: tuple[bytes, ...], taken: Iterable[bytes], retired: bytes) -> None:
+    """R-53.1."""
+    if not frozenset(entering).isdisjoint(taken) or len(set(entering)) < len(entering):
+        raise BrokenRule("R-53.1", "an entering key is in use, or given twice")
+    if retired and any(_holds(retired, key) for key in entering):
+        raise BrokenRule("R-53.1", "an entering key was retired")
+
+
+def _keys(devices: Iterable[Device]) -> list[bytes]:
+    return [key for device in devices for key in (device.signing, device.encryption)]
+
+
+def _current(state: UserState) -> list[bytes]:
+    """The chain's keys in the order in which they retire: the devices', then the user key."""
+    return [*_keys(state.devices), *([] if state.user_key is None else [state.user_key])]
+
+
+def _holds(retired: bytes, key: bytes) -> bool:
+    """Whether `key` is one of the keys of which `retired` is the concatenation."""
+    at = retired.find(key)
+    while at % 32 and at >= 0:
+        at = retired.find(key, at + 1)
+    return at >= 0
