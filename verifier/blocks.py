@@ -92,6 +92,10 @@ class Block(NamedTuple):
     hash: bytes
     size: int
 
+    def signatures(self) -> int:
+        """How many were checked, the delegation's too."""
+        return len(self.kids) + (self.kind in (USER_CREATE, USER_RESET))
+
 
 class Delegation(NamedTuple):
     """What the enrolment key says of an ephemeral key. `kid` signed it; R-52.1 says who may."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cbor2
 
@@ -33,8 +33,9 @@ SIMPLE: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
 # The least argument that needs 1, 2, 4 or 8 bytes of its own.
 LEAST = (24, 1 << 8, 1 << 16, 1 << 32)
 
-# The writer only ever sees the verifier's own states: integers, byte strings, text, tuples, None.
+# Only for what the verifier made itself, states: integers, byte strings, text, arrays and null.
 encode: Callable[[object], bytes] = cbor2.dumps
+restore: Callable[[bytes], Any] = cbor2.loads
 
 
 def head(data: bytes, pos: int) -> tuple[int, int, int]:

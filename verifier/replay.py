@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from verifier.blocks import LOG_CREATE, ZERO, Block
-from verifier.cbor import decode, encode
+from verifier import cbor
 from verifier.directory import Directory, accumulate, value
 from verifier.directory import leaf as directory_leaf
 from verifier.errors import BrokenRule
@@ -24,7 +24,6 @@ from verifier.rules import Chain, LogState, Place, State, apply, create_log, res
 
 MAX_BATCH = 4_096
 MAX_ANCHOR_AGE = 86_400_000
-MAX_ROW = 1 << 20
 
 
 class Chains(Protocol):
@@ -63,6 +62,7 @@ class Replay:
         self._directory = directory
         self._batch: dict[bytes, bytes] = {}  # the new leaves of the batch that is open
         self._blocks = 0
+        self._batch_time = time
         if size:
             chain = self._chain(ZERO)
             assert chain is not None
@@ -115,10 +115,10 @@ class Replay:
     def _admit(self, block: Block, index: int, time: int, leaf: bytes) -> None:
         chain: Chain | None = None
         state: State
-        if self.log is None or index == 0:
+        if self.log is None:
+            state = create_log(block, index, time)
             if (block.anchor_size, block.anchor_root) != (0, EMPTY_ROOT):
                 raise BrokenRule("R-42.4", "the anchor of log.create is that of the empty tree")
-            state = create_log(block, index, time)
             if block.hash != self.log_id:
                 raise BrokenRule("R-61.1", "the first block is not the one whose hash is the log id")
         else:
@@ -144,7 +144,7 @@ class Replay:
         row = self._chains.get(label)
         if row is None:
             return None
-        state = restore(decode(row[40:], MAX_ROW))
+        state = restore(cbor.restore(row[40:]))
         return Chain(int.from_bytes(row[:8], "big"), row[8:40], state)
 
     def _keep(
@@ -152,7 +152,7 @@ class Replay:
     ) -> None:
         length, before, _ = chain or (0, ZERO, None)
         accumulator = accumulate(before, index, leaf)
-        content = encode(state)
+        content = cbor.encode(tuple(state))
         held = value(length + 1, accumulator, sha256(content).digest())
         self._batch[label] = directory_leaf(label, held)
         self._chains[label] = (length + 1).to_bytes(8, "big") + accumulator + content

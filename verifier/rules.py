@@ -13,12 +13,10 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from verifier.blocks import (
-    CREATES,
     DEVICE_ADD,
     DEVICE_REVOKE,
     LOG_CREATE,
     LOG_POLICY,
-    LOG_TYPES,
     USER_CLOSE,
     USER_CREATE,
     USER_RESET,
@@ -142,19 +140,17 @@ def apply(chain: Chain | None, block: Block, place: Place) -> State:
         raise BrokenRule("R-41.1", "the block is longer than the log's limit")
     if block.kind == LOG_CREATE:
         raise BrokenRule("R-42.4", "a second log.create")
-    if (chain is None) != (block.kind in CREATES):
+    if (chain is None) != (block.kind == USER_CREATE):
         raise BrokenRule("R-43.2", "a create on a chain that exists, or no chain to continue")
     if chain is None:
         return _create_user(block, place)
     state = chain.state
+    if isinstance(state, LogState) != (block.kind == LOG_POLICY):
+        raise BrokenRule("R-43.2", "the chain is not of the block's kind")
     if block.seq != chain.length or block.prev != state.head:
         raise BrokenRule("R-43.1", "seq or prev is not that of the chain's head")
     if isinstance(state, LogState):
-        if block.kind != LOG_POLICY:
-            raise BrokenRule("R-43.2", "a user's block on the log's chain")
         return _policy(state, block, place.index)
-    if block.kind in LOG_TYPES:
-        raise BrokenRule("R-43.2", "a block of the log on a user's chain")
     return _STEPS[block.kind](state, block, place)
 
 
@@ -166,21 +162,21 @@ def _require_signers(block: Block, signers: Collection[bytes]) -> None:
 def _policy(log: LogState, block: Block, index: int) -> LogState:
     app_root, enrolment, *numbers = block.body
     limits = Limits(*numbers)
-    new = [key for key, old in ((app_root, log.app_root), (enrolment, log.enrolment)) if key != old]
+    pairs = ((app_root, log.app_root), (enrolment, log.enrolment))
+    new = [key for key, old in pairs if key != old]
     _require_signers(block, (log.app_root, log.log_key, *new))
     if not new and limits == log.limits:
         raise BrokenRule("R-51.2", "nothing changes")
     mine = (log.app_root, log.enrolment, log.log_key, log.vrf_key, log.authority)
     if len(set(new)) < len(new) or any(key in mine or _holds(log.retired, key) for key in new):
         raise BrokenRule("R-51.3", "a new key that is in use, retired or given twice")
-    left = [key for key in (log.app_root, log.enrolment) if key not in (app_root, enrolment)]
     return log._replace(
         head=block.hash,
         index=index,
         app_root=app_root,
         enrolment=enrolment,
         limits=limits,
-        retired=log.retired + b"".join(left),
+        retired=log.retired + b"".join([old for key, old in pairs if key != old]),
     )
 
 

@@ -211,8 +211,8 @@ def parse_signatures(data: bytes) -> tuple[NoteSignature, ...]:
 
 def _parse_line(line: str) -> NoteSignature:
     """One signature line, without its newline."""
-    name, separator, spelling = line.removeprefix(_DASH).partition(" ")
-    if not line.startswith(_DASH) or not separator:
+    name, _, spelling = line.removeprefix(_DASH).partition(" ")
+    if not line.startswith(_DASH):
         raise MalformedInput("R-60.2", f"{short(line)} is not a signature line")
     check_name(name, "R-60.2")
     data = decode_base64(spelling, "R-60.2")

@@ -26,11 +26,12 @@ class Submission:
     boxes: tuple[bytes, ...] = ()
     opening: Opening | None = None
 
-    @property
-    def private(self) -> PrivateItem:
-        """What of it goes to the private store."""
+    def private(self, outcome: Outcome) -> PrivateItem:
+        """What of it goes to the private store: each box behind its recipient's public key."""
+        pairs = zip(outcome.recipients, self.boxes, strict=True)
         opening = (self.opening.nonce, self.opening.identifier) if self.opening else None
-        return PrivateItem(self.block.hash, self.block.label, self.boxes, opening)
+        boxes = tuple(recipient + box for recipient, box in pairs)
+        return PrivateItem(self.block.hash, self.block.label, boxes, opening)
 
 
 def check_opening(submission: Submission) -> None:

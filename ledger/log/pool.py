@@ -1,35 +1,45 @@
-"""Signatures and VRF labels, checked in worker processes.
+"""Signatures, key points and VRF labels, checked in worker processes.
 
 They are most of the work and need no state, so they run beside the planner, on other cores.
-(Threads that overlap the planner contend with it for the interpreter.) Blocks that wait while all
-workers are busy go to the next free one together, so one block a request costs little more than
-many.
+(Threads that overlap the planner contend with it for the interpreter, and so do the threads of
+`concurrent.futures`: these workers hang on pipes of the event loop.) What waits while a worker is
+busy goes to it together, so one block a request costs little more than many; a second frame waits
+at its door, so that it never idles.
 
 >>> async with CheckPool(workers=2, vrf_seed=seed) as pool:       # doctest: +SKIP
-...     error = await pool.check(Job(checks(block, log_id)))
+...     failure = await pool.check(Job(checks(block, log_id)))
+...     label, proof = await pool.prove("ada@example.org")
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+import marshal
+import sys
+from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from ledger.errors import BadSignature, MalformedInput, RuleViolation
-from ledger.format import block as blocks
+from ledger.errors import BadSignature, KeyrollError, MalformedInput, RuleViolation, StoreError
 from ledger.format.block import Checks
-from ledger.tree import vrf
+from ledger.log.worker import CHECK, LENGTH_BYTES, PROVE, Result, Task, frame, perform
 
-MAX_CHUNK = 256
-"""Jobs that one worker takes at a time: about 40 ms of work."""
+MAX_FRAME_TASKS = 64
+"""Tasks that a worker takes at a time: about 10 ms of work."""
+
+_FRAMES_AHEAD = 2
+_REMEMBERED = 65_536
+_PAUSE = 1.0
 
 Failure: TypeAlias = MalformedInput | RuleViolation
 
-_vrf_seed = b""
-"""A worker's own, set as it starts."""
+_FAILURES: dict[str, type[Failure]] = {
+    "signature": BadSignature,
+    "rule": RuleViolation,
+    "malformed": MalformedInput,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,53 +51,40 @@ class Job:
     label: bytes = b""
 
 
-def _start_worker(vrf_seed: bytes) -> None:
-    global _vrf_seed  # noqa: PLW0603 - an initialiser has no other way to leave something
-    _vrf_seed = vrf_seed
+@dataclass(slots=True)
+class _Waiting:
+    task: Task
+    done: asyncio.Future[Any]
 
 
-def _run(jobs: list[Job]) -> list[tuple[str, str, str] | None]:
-    """In a worker: for each job none, or the failure as (class, rule, detail)."""
-    return [_run_one(job) for job in jobs]
+class _Worker(Protocol):
+    """Takes frames of tasks, answers them in order. An `OSError` or `EOFError` means it died."""
 
+    def send(self, tasks: list[Task]) -> None: ...
 
-def _run_one(job: Job) -> tuple[str, str, str] | None:
-    try:
-        blocks.perform(job.checks)
-        if job.identifier is not None:
-            _check_label(job.identifier, job.label)
-    except BadSignature as error:
-        return "signature", error.rule, error.detail
-    except RuleViolation as error:
-        return "rule", error.rule, error.detail
-    except MalformedInput as error:
-        return "malformed", error.rule, error.detail
-    return None
+    async def receive(self) -> list[Result]: ...
 
-
-def _check_label(identifier: str, label: bytes) -> None:
-    if vrf.label(vrf.evaluate(_vrf_seed, identifier.encode())) != label:
-        raise RuleViolation("R-71.4", "the label is not the identifier's")
-
-
-_FAILURES: dict[str, type[Failure]] = {
-    "signature": BadSignature,
-    "rule": RuleViolation,
-    "malformed": MalformedInput,
-}
+    async def close(self) -> None: ...
 
 
 class CheckPool:
-    """Worker processes that check jobs; `workers=0` checks in one thread of this process."""
+    """Worker processes that check jobs; `workers=0` checks in one thread of this process.
+
+    The labels of identifiers that were proved here are remembered, the latest 65,536: whoever
+    registers has asked for its label a moment before.
+    """
 
     def __init__(self, workers: int, vrf_seed: bytes) -> None:
-        self._workers = max(1, workers)
-        self._executor = _executor(workers, vrf_seed)
-        self._waiting: asyncio.Queue[tuple[Job, asyncio.Future[Failure | None]]] = asyncio.Queue()
+        self._count = workers
+        self._vrf_seed = vrf_seed
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._labels: OrderedDict[str, bytes] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> CheckPool:
-        self._tasks = [asyncio.create_task(self._dispatch()) for _ in range(self._workers)]
+        lives = range(max(1, self._count))
+        self._tasks = [asyncio.create_task(self._live()) for _ in lives]
         return self
 
     async def __aexit__(
@@ -99,40 +96,148 @@ class CheckPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        _fail(self._waiting, StoreError("the log is stopping"))
 
-    async def check(self, job: Job) -> Failure | None:
-        """What is wrong with the job, if anything."""
-        done: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((job, done))
-        return await done
+    def check(self, job: Job) -> asyncio.Future[Failure | None]:
+        """What is wrong with the job, if anything. `StoreError` if no worker could say."""
+        identifier = job.identifier
+        if identifier is not None and self._labels.get(identifier) == job.label:
+            identifier = None
+        checks = job.checks
+        task = (CHECK, checks.signatures, checks.delegation, checks.entering, identifier, job.label)
+        return self._put(task)
 
-    async def _dispatch(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def prove(self, identifier: str) -> tuple[bytes, bytes]:
+        """The label of an identifier (32 bytes), and the VRF proof of that (80 bytes)."""
+        found = await self._put((PROVE, identifier))
+        if isinstance(found, KeyrollError):
+            raise found
+        label, proof = found
+        self._labels[identifier] = label
+        self._labels.move_to_end(identifier)
+        if len(self._labels) > _REMEMBERED:
+            self._labels.popitem(last=False)
+        return label, proof
+
+    def _put(self, task: Task) -> asyncio.Future[Any]:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(task, done))
+        self._arrived.set()
+        return done
+
+    async def _live(self) -> None:
+        """Keep one worker, and start another when it dies."""
         while True:
-            chunk = [await self._waiting.get()]
-            while not self._waiting.empty() and len(chunk) < MAX_CHUNK:
-                chunk.append(self._waiting.get_nowait())
+            worker = await self._start()
+            sent: deque[list[_Waiting]] = deque()
+            slots = asyncio.Semaphore(_FRAMES_AHEAD)
+            feeding = asyncio.create_task(self._feed(worker, sent, slots))
             try:
-                jobs = [job for job, _ in chunk]
-                results = await loop.run_in_executor(self._executor, _run, jobs)
-            except Exception as error:  # noqa: BLE001 - whatever it was, its callers must hear
-                _fail(chunk, error)
-                continue
-            for (_, done), result in zip(chunk, results, strict=True):
-                if not done.done():
-                    done.set_result(result and _FAILURES[result[0]](*result[1:]))
+                await self._collect(worker, sent, slots)
+            except (OSError, EOFError):
+                await asyncio.sleep(_PAUSE)
+            finally:
+                feeding.cancel()
+                for items in sent:
+                    _fail(items, StoreError("a worker died; send it again"))
+                await worker.close()
+
+    async def _start(self) -> _Worker:
+        if not self._count:
+            return _Thread(self._vrf_seed)
+        return await _Process.start(self._vrf_seed)
+
+    async def _feed(
+        self, worker: _Worker, sent: deque[list[_Waiting]], slots: asyncio.Semaphore
+    ) -> None:
+        while True:
+            await slots.acquire()
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            count = min(len(self._waiting), MAX_FRAME_TASKS)
+            items = [self._waiting.popleft() for _ in range(count)]
+            sent.append(items)
+            worker.send([item.task for item in items])
+
+    async def _collect(
+        self, worker: _Worker, sent: deque[list[_Waiting]], slots: asyncio.Semaphore
+    ) -> None:
+        while True:
+            results = await worker.receive()
+            for item, result in zip(sent.popleft(), results, strict=True):
+                _settle(item, result)
+            slots.release()
 
 
-def _fail(chunk: list[tuple[Job, asyncio.Future[Failure | None]]], error: Exception) -> None:
-    for _, done in chunk:
-        if not done.done():
-            done.set_exception(error)
+def _settle(item: _Waiting, result: Result) -> None:
+    if item.done.done():
+        return
+    if result is None or len(result) == 2:
+        item.done.set_result(result)
+    elif failure := _FAILURES.get(result[0]):
+        item.done.set_result(failure(*result[1:]))
+    else:
+        item.done.set_exception(StoreError(f"the check did not run: {result[2]}"))
 
 
-def _executor(workers: int, vrf_seed: bytes) -> Executor:
-    if not workers:
-        return ThreadPoolExecutor(1, initializer=_start_worker, initargs=(vrf_seed,))
-    # Not fork: the parent has threads, and an LMDB environment must not cross a fork.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(vrf_seed,))
+def _fail(items: list[_Waiting] | deque[_Waiting], error: StoreError) -> None:
+    for item in items:
+        if not item.done.done():
+            item.done.set_exception(error)
+
+
+class _Process:
+    """A worker in a process of its own, on a pair of pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+
+    @classmethod
+    async def start(cls, vrf_seed: bytes) -> _Process:
+        # Not fork: the parent has threads, and an LMDB environment must not cross a fork. -P: what
+        # lies in the working directory is no code of ours.
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "ledger.log.worker", stdin=pipe, stdout=pipe
+        )
+        worker = cls(process)
+        worker._stdin.write(frame(vrf_seed))
+        return worker
+
+    def send(self, tasks: list[Task]) -> None:
+        # At most two frames are on their way, so nothing piles up without `drain`.
+        self._stdin.write(frame(tasks))
+
+    async def receive(self) -> list[Result]:
+        length = int.from_bytes(await self._stdout.readexactly(LENGTH_BYTES))
+        results: list[Result] = marshal.loads(await self._stdout.readexactly(length))
+        return results
+
+    async def close(self) -> None:
+        self._stdin.close()
+        await self._process.wait()
+
+
+class _Thread:
+    """A worker in a thread: for tests, and for a machine with one core."""
+
+    def __init__(self, vrf_seed: bytes) -> None:
+        self._vrf_seed = vrf_seed
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="checks")
+        self._results: asyncio.Queue[asyncio.Future[list[Result]]] = asyncio.Queue()
+
+    def send(self, tasks: list[Task]) -> None:
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._executor, perform, self._vrf_seed, tasks)
+        self._results.put_nowait(running)
+
+    async def receive(self) -> list[Result]:
+        return await (await self._results.get())
+
+    async def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,7 @@
 
 A block's way, with what runs where:
 
-    submit            event loop     the same block again? room in the queue?
+    submit            event loop     room in the queue?
       check           worker         signatures, key points, the VRF label of a user.create
       wait            event loop     until the writer is free
       plan            writer thread  rules, boxes, directory: a batch of all that waits
@@ -10,52 +10,64 @@ A block's way, with what runs where:
       stage           writer thread  the batch is durable, beyond the head        (with a cosigner)
       sign, cosign                   a checkpoint; nothing has left the process yet
       publish         writer thread  the rest is durable; the head moves
-    verdict           event loop
+    verdict           event loop     the same block again? then its first place
 
 Without a cosigner, stage and publish are one transaction. Once staged, a batch is never dropped or
-changed: `recover` plans it again from disk, and it must reach the root that was recorded. After an
-error that leaves unknown what is durable, the sequencer is dead, and says so.
+changed: it waits for cosigners and for space as long as it takes, and after a crash `run` plans it
+again from disk, where it must reach the root that was recorded. After an error that leaves unknown
+what is durable, the sequencer is dead, and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias, TypeVar
+
+import structlog
 
 from ledger.errors import (
     Busy,
     ClockError,
     KeyrollError,
     RuleViolation,
+    StaleHead,
     StoreError,
     StoreFull,
+    TransportError,
     UsageError,
 )
 from ledger.format import block as blocks
 from ledger.format import entry
 from ledger.format.block import LOG_LABEL, Block
-from ledger.format.bodies import LogCreate
+from ledger.format.bodies import BlockType, LogCreate
 from ledger.format.checkpoint import Checkpoint, sign_checkpoint
 from ledger.format.keys import SigningKey
 from ledger.log.admission import Submission, check_boxes, check_opening
 from ledger.log.clock import Clock
 from ledger.log.commit import Commit, Head
 from ledger.log.planner import Admission, Plan, plan
-from ledger.log.pool import CheckPool, Job
+from ledger.log.pool import CheckPool, Failure, Job
+from ledger.log.receipts import Receipts
 from ledger.rules.context import Outcome
 from ledger.rules.state import LogState
-from ledger.store.port import PrivateStore, Store
+from ledger.store.port import PrivateStore, Staged, Store
 
 T = TypeVar("T")
 
 _PAUSE = 1.0
-"""Seconds before trying again with a full disk or a wrong clock."""
+"""Seconds before trying again with a full disk, a wrong clock or missing cosigners."""
 
 Cosign: TypeAlias = Callable[[bytes], Awaitable[bytes]]
-"""Takes the signed checkpoint, gives it back with cosignatures; takes as long as it takes."""
+"""Takes the signed checkpoint, gives it back with cosignatures; takes as long as it takes. May
+raise `TransportError` to be asked again.
+"""
+
+_logger = structlog.get_logger("keyroll.sequencer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +81,29 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A block is durable and published, as leaf `index`, at `time` (ms)."""
+    """A block is durable and published, as leaf `index`, at `time` (ms).
+
+    `receipts` are those of its batch; none if it had been published before.
+    """
 
     index: int
     time: int
+    receipts: Receipts | None = field(default=None, compare=False, repr=False)
 
 
 Verdict: TypeAlias = Admitted | KeyrollError
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """For whoever counts: a batch of so many blocks was published, and took so many seconds."""
+
+    blocks: int
+    seconds: float
+    head: Head
+
+
+@dataclass(eq=False, slots=True)
 class _Waiting:
     submission: Submission
     done: asyncio.Future[Verdict]
@@ -97,6 +122,7 @@ class Sequencer:
         clock: Clock | None = None,
         cosign: Cosign | None = None,
         settings: Settings | None = None,
+        observe: Callable[[Written], None] | None = None,
     ) -> None:
         self._store = store
         self._private = private
@@ -105,15 +131,18 @@ class Sequencer:
         self._clock = clock or Clock()
         self._cosign = cosign
         self._settings = settings or Settings()
-        self._in_flight: dict[bytes, asyncio.Future[Verdict]] = {}
+        self._observe = observe
+        self._taken: set[_Waiting] = set()
         self._ready: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._stopping = False
+        self._ended = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self.dead: KeyrollError | None = None
         with store.reader() as reader:
             log = reader.chain(LOG_LABEL)
             self._log_id = reader.log_id
+            self._head = reader.head
         if log is None or not isinstance(log.state, LogState):
             raise UsageError("this log has no first block yet: keyroll init makes it")
         self._origin = log.state.origin
@@ -124,25 +153,38 @@ class Sequencer:
     @property
     def queued(self) -> int:
         """Blocks that were taken and have no verdict yet."""
-        return len(self._in_flight)
+        return len(self._taken)
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Verdict]:
-        """A verdict for each, in order, once all are known. Raises `Busy` before taking any."""
+        """A verdict for each, in order, once all are known. Raises `Busy` before taking any.
+
+        What was taken is carried through even if the caller goes away.
+        """
         if self.dead:
             raise self.dead
-        if self._stopping or self.queued + len(submissions) > self._settings.max_queue:
+        room = self._settings.max_queue - self.queued
+        if self._stopping or self._ended or len(submissions) > room:
             raise Busy(1.0)
-        return await asyncio.gather(*(self._submit(item) for item in submissions))
+        if not submissions:
+            return []
+        waiting = [self._take(item) for item in submissions]
+        await asyncio.wait([item.done for item in waiting])
+        return [item.done.result() for item in waiting]
 
     async def run(self) -> None:
         """Write batches until `stop`, and a heartbeat when nothing else came for so long."""
         try:
             await self._recover()
-            while not self.dead and not (self._stopping and not self._in_flight):
+            while self._taken or not self._stopping:
                 await self._gather()
                 await self._write_batch()
+        except Exception as error:
+            # What is durable now is unknown: only the disk can tell, after a restart.
+            self.dead = error if isinstance(error, KeyrollError) else StoreError(repr(error))
+            _logger.critical("the log is dead: restart it", error=str(self.dead), exc_info=error)
         finally:
-            self._refuse(self._ready, self.dead or StoreError("the log stopped: send it again"))
+            self._ended = True
+            self._refuse(list(self._taken), self.dead or StoreError("the log stopped"))
             self._writer.shutdown()
 
     def stop(self) -> None:
@@ -150,24 +192,151 @@ class Sequencer:
         self._stopping = True
         self._wake.set()
 
-    async def _submit(self, item: Submission) -> Verdict:
-        block = item.block
-        if pending := self._in_flight.get(block.hash):
-            return await asyncio.shield(pending)
-        done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._in_flight[block.hash] = done
-        done.add_done_callback(lambda _: self._in_flight.pop(block.hash))
-        verdict = self._published(block) or await self._check(item)
-        if verdict:
-            done.set_result(verdict)
-        else:
-            self._ready.append(_Waiting(item, done))
-            self._wake.set()
-        # Shielded: a caller that goes away takes nothing back.
-        return await asyncio.shield(done)
+    def _take(self, submission: Submission) -> _Waiting:
+        """Take a block in, and have it checked (R-15.1, R-40.4, R-52.5, R-71.4)."""
+        item = _Waiting(submission, asyncio.get_running_loop().create_future())
+        self._taken.add(item)
+        try:
+            check_opening(submission)
+        except RuleViolation as violation:
+            self._settle(item, violation)
+            return item
+        block, opening = submission.block, submission.opening
+        identifier = opening.identifier if opening else None
+        job = Job(blocks.checks(block, self._log_id), identifier, block.label)
+        self._pool.check(job).add_done_callback(partial(self._checked, item))
+        return item
 
-    def _published(self, block: Block) -> Admitted | None:
-        """Where `block` already stands (R-71.3)."""
+    def _checked(self, item: _Waiting, checked: asyncio.Future[Failure | None]) -> None:
+        error = checked.exception()
+        failure = StoreError(str(error)) if error else checked.result()
+        if failure:
+            self._settle(item, failure)
+        elif item in self._taken:
+            self._ready.append(item)
+            self._wake.set()
+
+    def _settle(self, item: _Waiting, verdict: Verdict) -> None:
+        if item in self._taken:
+            self._taken.remove(item)
+            item.done.set_result(verdict)
+            # The last one that a stopping log waits for may have been refused early.
+            self._wake.set()
+
+    async def _gather(self) -> None:
+        """Wait for blocks, or until a heartbeat is due; let a batch fill up for a moment."""
+        timeout = self._until_heartbeat()
+        if not self._ready and timeout and not (self._stopping and not self._taken):
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+        if 0 < len(self._ready) < self._settings.max_batch:
+            await asyncio.sleep(self._settings.linger)
+
+    def _until_heartbeat(self) -> float:
+        """Seconds until the log has been silent for too long, 0 if it has."""
+        return max(0.0, (self._head.time + self._heartbeat - self._clock.read()) / 1000)
+
+    async def _write_batch(self) -> None:
+        """Write what is ready, and answer for it; a heartbeat if nothing is and one is due."""
+        batch = self._ready[: self._settings.max_batch]
+        del self._ready[: len(batch)]
+        started = time.perf_counter()
+        try:
+            planned = await self._call(self._plan, batch)
+            if len(planned.commit.entries) == 1 and self._until_heartbeat():
+                receipts = None
+            else:
+                receipts = await self._finish(planned.commit)
+                self._report(planned.commit, time.perf_counter() - started)
+        except (StoreFull, ClockError) as error:
+            _logger.error("nothing was written, trying again", error=str(error))
+            self._refuse(batch, error)
+            await asyncio.sleep(_PAUSE)
+        else:
+            self._answer(batch, planned, receipts)
+
+    def _report(self, commit: Commit, seconds: float) -> None:
+        if self._observe:
+            self._observe(Written(len(commit.entries) - 1, seconds, commit.after))
+
+    def _plan(self, batch: Sequence[_Waiting]) -> Plan:
+        # By identity: two submissions of one block may bring different boxes.
+        boxes = {id(item.submission.block): item.submission.boxes for item in batch}
+
+        def vet(block: Block, outcome: Outcome) -> None:
+            check_boxes(boxes[id(block)], outcome)
+
+        with self._store.view() as view:
+            now = self._clock.now(view.head.time)
+            planned = plan(view, [item.submission.block for item in batch], now, vet)
+        pairs = zip(batch, planned.results, strict=True)
+        private = [
+            item.submission.private(result.outcome)
+            for item, result in pairs
+            if isinstance(result, Admission)
+        ]
+        if private:
+            self._private.put(private)
+        return planned
+
+    async def _finish(self, commit: Commit) -> Receipts:
+        """Make a planned batch durable, signed and published, in the order that is safe."""
+        if self._cosign is None:
+            note = self._sign(commit)
+            await self._call(self._store.perform, commit, note)
+            self._head = commit.after
+        else:
+            await self._call(self._store.stage, commit)
+            note = await self._publish(commit)
+        return Receipts.of(note, commit.extension)
+
+    async def _publish(self, commit: Commit) -> bytes:
+        """Publish a staged batch, however long cosigners or space for it take."""
+        note = self._sign(commit)
+        while True:
+            try:
+                cosigned = await self._cosign(note) if self._cosign else note
+                await self._call(self._store.publish, commit, cosigned)
+            except (StoreFull, TransportError) as error:
+                _logger.error("the batch is staged, not published yet", error=str(error))
+                await asyncio.sleep(_PAUSE)
+            else:
+                self._head = commit.after
+                return cosigned
+
+    async def _recover(self) -> None:
+        """Publish what was staged before a crash, as it was staged."""
+        staged = self._store.staged()
+        if staged is not None:
+            await self._publish(await self._call(self._plan_again, staged))
+
+    def _plan_again(self, staged: Staged) -> Commit:
+        bodies = [entry.parse(data).body for data in staged.entries[:-1]]
+        with self._store.view() as view:
+            commit = plan(view, [blocks.parse(raw) for raw in bodies], staged.time).commit
+        if (commit.after.size, commit.after.root) != (staged.size, staged.root):
+            raise StoreError("the staged batch does not lead to its root: restore from a backup")
+        return commit
+
+    def _sign(self, commit: Commit) -> bytes:
+        return sign_head(self._origin, commit.after, self._log_key)
+
+    def _answer(self, batch: Sequence[_Waiting], planned: Plan, receipts: Receipts | None) -> None:
+        time = planned.commit.after.time
+        for item, result in zip(batch, planned.results, strict=True):
+            if isinstance(result, Admission):
+                self._settle(item, Admitted(result.index, time, receipts))
+            else:
+                self._settle(item, self._published(item.submission.block, result) or result)
+
+    def _published(self, block: Block, refusal: RuleViolation) -> Admitted | None:
+        """Where a block that came too late already stands (R-71.3)."""
+        if not isinstance(refusal, StaleHead) and block.type != BlockType.LOG_CREATE:
+            return None
         with self._store.reader() as reader:
             chain = reader.chain(block.label)
             if chain is None or block.seq >= chain.length:
@@ -177,101 +346,9 @@ class Sequencer:
         found = entry.parse(data)
         return Admitted(index, found.time) if found.body == block.raw else None
 
-    async def _check(self, item: Submission) -> KeyrollError | None:
-        """What a worker, or the opening, says against `item` (R-15.1, R-40.4, R-52.5, R-71.4)."""
-        try:
-            check_opening(item)
-            identifier = item.opening.identifier if item.opening else None
-            checks = blocks.checks(item.block, self._log_id)
-            return await self._pool.check(Job(checks, identifier, item.block.label))
-        except RuleViolation as violation:
-            return violation
-        except Exception as error:  # noqa: BLE001 - the block is not at fault
-            return StoreError(f"the check did not run, send it again: {error}")
-
-    async def _gather(self) -> None:
-        """Wait for blocks, or until a heartbeat is due; let a batch fill up for a moment."""
-        if not self._ready and not self._stopping:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(self._until_heartbeat()):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
-        if len(self._ready) < self._settings.max_batch:
-            await asyncio.sleep(self._settings.linger)
-
-    def _until_heartbeat(self) -> float:
-        with self._store.reader() as reader:
-            return max(0.0, (reader.head.time + self._heartbeat - self._clock.read()) / 1000)
-
-    async def _write_batch(self) -> None:
-        batch = self._ready[: self._settings.max_batch]
-        del self._ready[: len(batch)]
-        try:
-            planned = await self._call(self._plan, batch)
-            if planned.commit.entries[1:] or not self._until_heartbeat():
-                await self._finish(planned.commit)
-        except (StoreFull, ClockError) as error:
-            self._refuse(batch, error)
-            await asyncio.sleep(_PAUSE)
-        except Exception as error:  # noqa: BLE001
-            # What is durable now is unknown: only the disk can tell, after a restart.
-            self.dead = error if isinstance(error, KeyrollError) else StoreError(repr(error))
-            self._refuse(batch, self.dead)
-        else:
-            self._answer(batch, planned)
-
-    def _plan(self, batch: Sequence[_Waiting]) -> Plan:
-        submissions = {item.submission.block.hash: item.submission for item in batch}
-
-        def vet(block: Block, outcome: Outcome) -> None:
-            check_boxes(submissions[block.hash].boxes, outcome)
-
-        with self._store.view() as view:
-            now = self._clock.now(view.head.time)
-            planned = plan(view, [item.submission.block for item in batch], now, vet)
-        pairs = zip(batch, planned.results, strict=True)
-        admitted = [item.submission for item, result in pairs if isinstance(result, Admission)]
-        self._private.put([submission.private for submission in admitted])
-        return planned
-
-    async def _finish(self, commit: Commit) -> None:
-        """Make a planned batch durable, signed and published, in the order that is safe."""
-        if self._cosign is None:
-            await self._call(self._store.perform, commit, self._sign(commit))
-            return
-        await self._call(self._store.stage, commit)
-        note = await self._cosign(self._sign(commit))
-        await self._call(self._store.publish, commit, note)
-
-    async def _recover(self) -> None:
-        """Publish what was staged before a crash, as it was staged."""
-        staged = self._store.staged()
-        if staged is None:
-            return
-        bodies = [entry.parse(data).body for data in staged.entries[:-1]]
-        with self._store.view() as view:
-            commit = plan(view, [blocks.parse(raw) for raw in bodies], staged.time).commit
-        if (commit.after.size, commit.after.root) != (staged.size, staged.root):
-            raise StoreError("the staged batch does not lead to its root: restore from a backup")
-        await self._finish(commit)
-
-    def _sign(self, commit: Commit) -> bytes:
-        return sign_head(self._origin, commit.after, self._log_key)
-
-    def _answer(self, batch: Sequence[_Waiting], planned: Plan) -> None:
-        time = planned.commit.after.time
-        for item, result in zip(batch, planned.results, strict=True):
-            if isinstance(result, Admission):
-                item.done.set_result(Admitted(result.index, time))
-            else:
-                item.done.set_result(result)
-
     def _refuse(self, batch: Sequence[_Waiting], error: KeyrollError) -> None:
         for item in batch:
-            if not item.done.done():
-                item.done.set_result(error)
+            self._settle(item, error)
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         """Run in the writer thread."""

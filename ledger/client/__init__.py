@@ -1,0 +1,1 @@
+"""The client: follows a log, verifies everything itself, and writes its users' blocks."""

@@ -1,0 +1,173 @@
+"""What a person's device keeps to itself: whose it is, its keys, and a block on its way.
+
+    account  = [1, log id, label / null, opening / null, [* device], [* user key], pending / null]
+    device   = [seed of the signing key, secret encryption key, kind]
+
+An account is a value; a `Vault` keeps it. New keys are kept before the block that names them leaves,
+together with that block: so no crash can lose a key that others come to rely on, and what became of
+the block can be found out later.
+
+>>> vault = FileVault(Path("home/account"))               # doctest: +SKIP
+>>> vault.save(Account(log_id, devices=(DeviceSecret.generate(),)))
+
+`FileVault` writes one file of mode 0600, whole or not at all. It is not encrypted yet: keep it where
+only its owner reads.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ledger.errors import MalformedInput, StoreError
+from ledger.format.bodies import DeviceKeys, DeviceKind
+from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
+from ledger.format.identity import Opening
+from ledger.format.keys import EncryptionKey, SigningKey
+from ledger.format.wire import Submission
+
+MAX_ACCOUNT_BYTES = 4 * 1_048_576
+_VERSION = 1
+_MAX_KEYS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSecret:
+    """A device: the secrets of its two keys, and what it is for (R-53.2)."""
+
+    signing: SigningKey
+    encryption: EncryptionKey
+    kind: int = DeviceKind.ORDINARY
+
+    @classmethod
+    def generate(cls, kind: DeviceKind = DeviceKind.ORDINARY) -> DeviceSecret:
+        """A new device."""
+        return cls(SigningKey(os.urandom(32)), new_encryption_key(), int(kind))
+
+    @property
+    def keys(self) -> DeviceKeys:
+        """The public halves, as they enter a chain."""
+        return DeviceKeys(self.signing.public, self.encryption.public, self.kind)
+
+    @classmethod
+    def parse(cls, value: Value) -> DeviceSecret:
+        f = array(value, 3, "device")
+        signing = SigningKey(bstr(f[0], 32, "seed"))
+        return cls(signing, EncryptionKey(bstr(f[1], 32, "secret")), uint(f[2], "device kind", 1))
+
+    def to_value(self) -> Value:
+        return [self.signing.seed, self.encryption.secret, self.kind]
+
+
+def new_encryption_key() -> EncryptionKey:
+    """A new X25519 key, for a device or a user."""
+    return EncryptionKey(os.urandom(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One person's devices in this place. `label` and `opening` are unknown until they have joined.
+
+    `devices` and `user_keys` may hold some that never entered the chain, or have left it.
+    """
+
+    log_id: bytes
+    label: bytes | None = None
+    opening: Opening | None = None
+    devices: tuple[DeviceSecret, ...] = ()
+    user_keys: tuple[EncryptionKey, ...] = field(default=(), repr=False)
+    pending: Submission | None = field(default=None, repr=False)
+
+    def user_key(self, public: bytes) -> EncryptionKey | None:
+        """The user key with this public half."""
+        return next((key for key in self.user_keys if key.public == public), None)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Account:
+        f = array(decode(data, MAX_ACCOUNT_BYTES), 7, "account")
+        if uint(f[0], "version") != _VERSION:
+            raise MalformedInput("R-41.2", "this version of accounts is unknown")
+        return cls(
+            bstr(f[1], 32, "log id"),
+            None if f[2] is None else bstr(f[2], 32, "label"),
+            None if f[3] is None else Opening.parse(f[3]),
+            tuple(map(DeviceSecret.parse, items(f[4], 0, _MAX_KEYS, "devices"))),
+            tuple(
+                EncryptionKey(bstr(key, 32, "secret")) for key in items(f[5], 0, _MAX_KEYS, "keys")
+            ),
+            None if f[6] is None else Submission.parse(f[6]),
+        )
+
+    def encode(self) -> bytes:
+        opening = self.opening.to_value() if self.opening else None
+        devices: list[Value] = [device.to_value() for device in self.devices]
+        keys: list[Value] = [key.secret for key in self.user_keys]
+        pending = self.pending.to_value() if self.pending else None
+        return encode([_VERSION, self.log_id, self.label, opening, devices, keys, pending])
+
+
+class Vault(Protocol):
+    """Where an account is kept."""
+
+    def load(self) -> Account | None:
+        """The account that was saved last."""
+
+    def save(self, account: Account) -> None:
+        """Keep `account` instead of what was there: durably, all of it or nothing."""
+
+
+class MemoryVault:
+    """Keeps an account as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._account: Account | None = None
+
+    def load(self) -> Account | None:
+        return self._account
+
+    def save(self, account: Account) -> None:
+        self._account = account
+
+
+class FileVault:
+    """Keeps an account in a file that its owner alone can read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Account | None:
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_ACCOUNT_BYTES + 1)
+            return Account.decode(data)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be read: {error.strerror}") from error
+        except MalformedInput as error:
+            raise StoreError(f"{self._path} is damaged: {error}") from error
+
+    def save(self, account: Account) -> None:
+        try:
+            write_secretly(self._path, account.encode())
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
+
+
+def write_secretly(path: Path, data: bytes) -> None:
+    """Put `data` in place of the file `path`, durably and with mode 0600. Raises `OSError`."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

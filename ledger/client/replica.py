@@ -1,0 +1,312 @@
+"""A client's own copy of a log: every entry, and what the rules made of them, in one SQLite file.
+
+A replica fills the planner's `View`, so the log's own code replays into it, and everything that a
+client asks about users is answered from it, without asking a server.
+
+>>> with Replica.open(":memory:", log_id) as replica:            # doctest: +SKIP
+...     with replica.transaction():
+...         for commit in verify.follow(replica, claim, entries):
+...             replica.apply(commit)
+...         replica.accept(claim.note)
+...     replica.user(label).devices
+
+A transaction is all or nothing, on disk and in memory: batches are kept only once they are proven
+to lie under a checkpoint. What is on disk was verified before it was written and is not judged
+again, but `check` can compare it with itself. One process uses a file at a time. A power cut may
+lose the newest transactions, never a part of one: they are fetched again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ledger.client import history as histories
+from ledger.client.history import Step
+from ledger.errors import MalformedInput, RuleViolation, StoreError, StoreFull, UsageError
+from ledger.format.block import LOG_LABEL, Anchor
+from ledger.log.commit import NO_LINK, Commit, Head
+from ledger.rules.state import Chain, LogState, UserState
+from ledger.tree.directory import EMPTY, Directory
+from ledger.tree.merkle import EMPTY_ROOT, Frontier, leaf_hash
+
+_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE entries (leaf INTEGER PRIMARY KEY, data BLOB NOT NULL, link INTEGER)",
+    "CREATE TABLE chains (label BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE ends (size INTEGER PRIMARY KEY, root BLOB NOT NULL, time INTEGER NOT NULL)",
+    "CREATE TABLE buckets (prefix BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+)
+_WAIT = 10.0
+"""Seconds to wait for another process that uses the file."""
+
+
+class Replica:
+    """One log, as far as it was verified. Not safe between threads; see `transaction`."""
+
+    def __init__(self, database: sqlite3.Connection, log_id: bytes) -> None:
+        self._db = database
+        self.log_id = log_id
+        self.head = Head()
+        self.frontier = Frontier()
+        self.directory = Directory()
+        self.note = b""
+        """The last accepted checkpoint: of `head`, unless a long sync was interrupted."""
+        self._load()
+
+    @classmethod
+    def open(cls, path: str | Path, log_id: bytes) -> Replica:
+        """The replica of log `log_id` in the file `path`, made if it is not there."""
+        if str(path) != ":memory:":
+            # SQLite would make it readable by others; its side files follow its mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(str(path), timeout=_WAIT, isolation_level=None)
+        try:
+            with _told():
+                _prepare(database, log_id)
+            return cls(database, log_id)
+        except BaseException:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Replica:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- the planner's View
+
+    def chain(self, label: bytes) -> Chain | None:
+        """The chain of a label."""
+        row = self._row("SELECT record FROM chains WHERE label = ?", label)
+        return _chain(row[0]) if row else None
+
+    def batch_end(self, size: int) -> tuple[bytes, int] | None:
+        """Root and time of the tree of `size`, if a batch ended there."""
+        row = self._row("SELECT root, time FROM ends WHERE size = ?", size)
+        return (row[0], row[1]) if row else None
+
+    def bucket(self, key: bytes) -> bytes | None:
+        """A bucket record of the directory."""
+        row = self._row("SELECT record FROM buckets WHERE prefix = ?", key)
+        record: bytes | None = row[0] if row else None
+        return record
+
+    # --- what a client asks
+
+    @property
+    def log(self) -> LogState:
+        """The log's own state: origin, keys, limits. Raises `UsageError` before the first sync."""
+        chain = self.chain(LOG_LABEL)
+        if chain is None or not isinstance(chain.state, LogState):
+            raise UsageError("nothing of this log was fetched yet: sync first")
+        return chain.state
+
+    @property
+    def anchor(self) -> Anchor:
+        """What a block that is written now commits to."""
+        return Anchor(self.head.size, self.head.root)
+
+    def user(self, label: bytes) -> UserState | None:
+        """Who stands behind a label: devices, user key, epoch. None if there is no such user."""
+        chain = self.chain(label)
+        return chain.state if chain and isinstance(chain.state, UserState) else None
+
+    def labels(self) -> list[bytes]:
+        """The labels of all chains, the log's own among them, ascending."""
+        with _told():
+            rows = self._db.execute("SELECT label FROM chains ORDER BY label")
+            return [label for (label,) in rows]
+
+    def entry(self, index: int) -> bytes:
+        """The entry of leaf `index`, which must be within the head's size."""
+        return self._entry(index)[0]
+
+    def history(self, label: bytes) -> list[Step]:
+        """What each block of a user's chain did, from the first on. Empty if there is none."""
+        try:
+            log = histories.log_history(self.log_id, self._entries_of(LOG_LABEL))
+            return list(histories.history(log, self.log_id, self._entries_of(label)))
+        except (MalformedInput, RuleViolation) as error:
+            raise _damaged() from error
+
+    def _entries_of(self, label: bytes) -> list[tuple[int, bytes]]:
+        """Leaf index and entry of each block of a chain, in their order."""
+        chain = self.chain(label)
+        index = chain.state.index if chain else None
+        found = []
+        while index is not None:
+            data, link = self._entry(index)
+            found.append((index, data))
+            index = link
+        return found[::-1]
+
+    def _entry(self, index: int) -> tuple[bytes, int | None]:
+        row = self._row("SELECT data, link FROM entries WHERE leaf = ?", index)
+        if row is None:
+            raise _damaged()
+        return row[0], row[1]
+
+    # --- writing
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all that happens inside, or, after an error, nothing. Nothing may await inside."""
+        with _told():
+            self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with _told():
+                self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._load()
+            raise
+
+    def apply(self, commit: Commit) -> None:
+        """Take over a batch that was planned from this head. Only within `transaction`."""
+        if commit.before != self.head or not self._db.in_transaction:
+            raise UsageError("a batch is applied in a transaction, to the head it was planned from")
+        with _told():
+            self._write(commit)
+        self.head, self.frontier = commit.after, commit.frontier
+        self.directory.apply(commit.directory)
+
+    def accept(self, note: bytes) -> None:
+        """Remember the checkpoint of the head. Only within `transaction`."""
+        with _told():
+            self._put("note", note)
+        self.note = note
+
+    def _write(self, commit: Commit) -> None:
+        many, after = self._db.executemany, commit.after
+        pairs = zip(commit.entries, commit.links, strict=True)
+        many(
+            "INSERT INTO entries VALUES (?, ?, ?)",
+            [
+                (index, data, None if link == NO_LINK else link)
+                for index, (data, link) in enumerate(pairs, commit.before.size)
+            ],
+        )
+        many(
+            "INSERT OR REPLACE INTO chains VALUES (?, ?)",
+            [(label, chain.record()) for label, chain in commit.chains.items()],
+        )
+        writes = commit.directory.writes.items()
+        many(
+            "DELETE FROM buckets WHERE prefix = ?",
+            [(key,) for key, record in writes if not record],
+        )
+        many(
+            "INSERT OR REPLACE INTO buckets VALUES (?, ?)",
+            [(key, record) for key, record in writes if record],
+        )
+        end = (after.size, after.root, after.time)
+        self._db.execute("INSERT INTO ends VALUES (?, ?, ?)", end)
+        self._put("directory", after.directory)
+        self._put("frontier", b"".join(commit.frontier.roots))
+
+    # --- reading what is on disk
+
+    def check(self) -> None:
+        """Compare everything on disk with itself. Raises `StoreError` if it was damaged."""
+        with _told():
+            leaves = self._db.execute("SELECT data FROM entries ORDER BY leaf")
+            frontier = Frontier().append([leaf_hash(data) for (data,) in leaves])
+            stored = dict(self._db.execute("SELECT prefix, record FROM buckets"))
+            chains = self._db.execute("SELECT label, record FROM chains").fetchall()
+        values = [(label, _chain(record).value) for label, record in chains]
+        update = Directory().plan(values, lambda _: None)
+        rebuilt = {key: record for key, record in update.writes.items() if record}
+        if frontier != self.frontier or update.root != self.head.directory or rebuilt != stored:
+            raise _damaged()
+
+    def _load(self) -> None:
+        """Fill what is kept in memory from disk."""
+        with _told():
+            meta = dict(self._db.execute("SELECT name, value FROM meta"))
+            end = self._row("SELECT size, root, time FROM ends ORDER BY size DESC LIMIT 1")
+            directory = Directory.load(self._db.execute("SELECT prefix, record FROM buckets"))
+        size, root, time = end or (0, EMPTY_ROOT, 0)
+        self.note = meta.get("note", b"")
+        self.head = Head(size, root, time, meta.get("directory", EMPTY))
+        self.frontier = _frontier(size, meta.get("frontier", b""))
+        self.directory = directory
+        if self.frontier.root() != root or directory.root != self.head.directory:
+            raise _damaged()
+
+    def _put(self, name: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        with _told():
+            row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+        return row
+
+
+def _prepare(database: sqlite3.Connection, log_id: bytes) -> None:
+    """Take the file for this process, and make the tables if they are not there."""
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("BEGIN IMMEDIATE")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        for statement in _SCHEMA:
+            database.execute(statement)
+        database.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+    database.execute("COMMIT")
+    if version not in (0, _VERSION):
+        raise StoreError(f"the replica is of version {version}, which this program does not read")
+    (found,) = database.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone()
+    if found != log_id:
+        raise UsageError(f"the replica is of another log: {found.hex()}")
+
+
+def _frontier(size: int, roots: bytes) -> Frontier:
+    try:
+        return Frontier(size, tuple(roots[at : at + 32] for at in range(0, len(roots), 32)))
+    except MalformedInput as error:
+        raise _damaged() from error
+
+
+def _chain(record: bytes) -> Chain:
+    try:
+        return Chain.from_record(record)
+    except Exception as error:  # damaged bytes may raise anything
+        raise _damaged() from error
+
+
+def _damaged() -> StoreError:
+    return StoreError("the replica is damaged: delete its file and sync again")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell SQLite's errors as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreFull("the disk is full: free space, then sync again") from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise StoreError("another process uses this replica") from error
+        raise StoreError(f"the replica: {error}") from error

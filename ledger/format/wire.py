@@ -1,0 +1,372 @@
+r"""What clients and server say to each other in CBOR: requests and answers of 70-http, both ways.
+
+Each message is a frozen dataclass with `encode()` and `decode(data)`; what stands inside others has
+`to_value()` and `parse(value)`. Decoding takes exactly the shapes of `specs/keyroll.cddl`. It does
+not look into blocks, entries or checkpoints: those have parsers of their own.
+
+>>> request = SubmitRequest((Submission(b"a block"),))
+>>> SubmitRequest.decode(request.encode()) == request
+True
+>>> SubmitRequest.decode(b"\x80")
+Traceback (most recent call last):
+    ...
+ledger.errors.MalformedInput: R-10.4: submit-request is not an array of 1 to 64
+
+A request for somebody in particular is signed: `authenticate` writes one, `Authenticated` reads it,
+and `Login.check` says by which key (R-72.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeAlias
+
+from ledger.errors import BadSignature, MalformedInput, RuleViolation
+from ledger.format import cose
+from ledger.format.bodies import HASH_BYTES, KEY_BYTES, MAX_DELEGATION_BYTES, MAX_SEQ, MAX_TIME
+from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, text, uint
+from ledger.format.entry import MAX_ENTRY_BYTES
+from ledger.format.identity import MAX_IDENTIFIER_BYTES, Opening
+from ledger.format.note import MAX_NOTE_BYTES
+
+MAX_REQUEST_BYTES = 1_048_576
+"""R-70.2."""
+
+MAX_ANSWER_BYTES = 4 * 1_048_576
+"""What a client reads of any answer: more than the server ever gives."""
+
+MAX_SUBMISSIONS = 64
+MAX_CHAIN_BLOCKS = 256
+MAX_CHAIN_BYTES = 1_048_576
+"""Entries of a chain in one answer: as many as fit, and at least one."""
+
+MAX_PROOF_HASHES = 64
+LOGIN_WINDOW_MS = 300_000
+"""R-72.1."""
+
+BLOCKS_PATH = "/v1/blocks"
+LABELS_PATH = "/v1/labels"
+BOXES_PATH = "/v1/boxes"
+
+REFUSALS = frozenset(
+    {"malformed", "signature", "rule", "stale-head", "stale-anchor", "unavailable"}
+)
+"""Why a block was refused. `unavailable` is the one that says nothing about the block."""
+
+_MAX_INDEX = 2**63 - 1
+_MAX_BOXES = 16_384
+_MAX_BOX_BYTES = 4_096
+_MAX_DETAIL_BYTES = 1_024
+_MAX_LOGIN_BYTES = 512
+_ADMITTED = 0
+_REFUSED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A block's bytes, and what comes along with it. The opening's identifier is unchecked."""
+
+    block: bytes
+    boxes: tuple[bytes, ...] = ()
+    opening: Opening | None = None
+
+    @classmethod
+    def parse(cls, value: Value) -> Submission:
+        f = array(value, 3, "submission")
+        boxes = items(f[1], 0, _MAX_BOXES, "boxes")
+        return cls(
+            blob(f[0], MAX_REQUEST_BYTES, "block"),
+            tuple(blob(box, _MAX_BOX_BYTES, "box") for box in boxes),
+            None if f[2] is None else _opening(f[2]),
+        )
+
+    def to_value(self) -> Value:
+        opening = self.opening.to_value() if self.opening else None
+        return [self.block, list(self.boxes), opening]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRequest:
+    """POST /v1/blocks."""
+
+    submissions: tuple[Submission, ...]
+
+    @classmethod
+    def decode(cls, data: bytes) -> SubmitRequest:
+        fields = items(decode(data, MAX_REQUEST_BYTES), 1, MAX_SUBMISSIONS, "submit-request")
+        return cls(tuple(Submission.parse(value) for value in fields))
+
+    def encode(self) -> bytes:
+        return encode([submission.to_value() for submission in self.submissions])
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The block is leaf `index` since `time` (ms); the proof is for the answer's checkpoint."""
+
+    index: int
+    time: int
+    proof: tuple[bytes, ...]
+
+    def to_value(self) -> Value:
+        return [_ADMITTED, self.index, self.time, list(self.proof)]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """What to build on: the chain's length, its newest block's hash and leaf index."""
+
+    length: int
+    hash: bytes
+    index: int
+
+    @classmethod
+    def parse(cls, value: Value) -> ChainHead:
+        f = array(value, 3, "head")
+        length = uint(f[0], "chain length", MAX_SEQ + 1)
+        return cls(length, bstr(f[1], HASH_BYTES, "head"), uint(f[2], "index", _MAX_INDEX))
+
+    def to_value(self) -> Value:
+        return [self.length, self.hash, self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The block was refused. `rule` is empty for `unavailable`; `head` comes with `stale-head`."""
+
+    kind: str
+    rule: str
+    detail: str
+    head: ChainHead | None = None
+
+    def to_value(self) -> Value:
+        head = self.head.to_value() if self.head else None
+        return [_REFUSED, self.kind, self.rule, _cut(self.detail), head]
+
+
+Verdict: TypeAlias = Admitted | Refused
+
+
+def _parse_verdict(value: Value) -> Verdict:
+    fields = items(value, 4, 5, "verdict")
+    if uint(fields[0], "verdict", _REFUSED) == _REFUSED:
+        return _parse_refusal(fields)
+    f = array(value, 4, "admission")
+    return Admitted(uint(f[1], "index", _MAX_INDEX), uint(f[2], "time", MAX_TIME), _proof(f[3]))
+
+
+def _parse_refusal(fields: list[Value]) -> Refused:
+    f = array(fields, 5, "refusal")
+    kind = text(f[1], 32, "kind")
+    if kind not in REFUSALS:
+        raise MalformedInput("R-10.4", "this kind of refusal is unknown")
+    rule, detail = text(f[2], 16, "rule"), text(f[3], _MAX_DETAIL_BYTES, "detail")
+    return Refused(kind, rule, detail, None if f[4] is None else ChainHead.parse(f[4]))
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAnswer:
+    """A verdict for each submission, in their order, under one checkpoint (a signed note)."""
+
+    checkpoint: bytes
+    verdicts: tuple[Verdict, ...]
+
+    @classmethod
+    def decode(cls, data: bytes) -> SubmitAnswer:
+        f = array(decode(data, MAX_ANSWER_BYTES), 2, "submit-answer")
+        verdicts = items(f[1], 1, MAX_SUBMISSIONS, "verdicts")
+        return cls(_note(f[0]), tuple(map(_parse_verdict, verdicts)))
+
+    def encode(self) -> bytes:
+        return encode([self.checkpoint, [verdict.to_value() for verdict in self.verdicts]])
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBlock:
+    """One block of a chain: its leaf index, its entry, the entry's inclusion proof."""
+
+    index: int
+    entry: bytes
+    proof: tuple[bytes, ...]
+
+    @classmethod
+    def parse(cls, value: Value) -> ChainBlock:
+        f = array(value, 3, "block of a chain")
+        index = uint(f[0], "index", _MAX_INDEX)
+        return cls(index, blob(f[1], MAX_ENTRY_BYTES, "entry"), _proof(f[2]))
+
+    def to_value(self) -> Value:
+        return [self.index, self.entry, list(self.proof)]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainAnswer:
+    """A run of a chain's blocks under one checkpoint. `length` is the whole chain's."""
+
+    checkpoint: bytes
+    length: int
+    blocks: tuple[ChainBlock, ...]
+
+    @classmethod
+    def decode(cls, data: bytes) -> ChainAnswer:
+        f = array(decode(data, MAX_ANSWER_BYTES), 3, "chain-answer")
+        found = items(f[2], 0, MAX_CHAIN_BLOCKS, "blocks")
+        length = uint(f[1], "chain length", MAX_SEQ + 1)
+        return cls(_note(f[0]), length, tuple(map(ChainBlock.parse, found)))
+
+    def encode(self) -> bytes:
+        return encode([self.checkpoint, self.length, [block.to_value() for block in self.blocks]])
+
+
+def encode_proof(proof: Sequence[bytes]) -> bytes:
+    """The answer of /v1/proofs: hashes of 32 bytes."""
+    return encode(list(proof))
+
+
+def decode_proof(data: bytes) -> tuple[bytes, ...]:
+    """The hashes that `encode_proof` wrote, at most 64."""
+    return _proof(decode(data, MAX_ANSWER_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """POST /v1/labels: the label of an identifier that its delegation commits to (R-72.2)."""
+
+    delegation: bytes
+    opening: Opening
+
+    @classmethod
+    def decode(cls, data: bytes) -> LabelRequest:
+        f = array(decode(data, MAX_REQUEST_BYTES), 3, "label-request")
+        opening = Opening.parse([f[1], f[2]])
+        return cls(blob(f[0], MAX_DELEGATION_BYTES, "delegation"), opening)
+
+    def encode(self) -> bytes:
+        return encode([self.delegation, self.opening.nonce, self.opening.identifier])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAnswer:
+    """A label, and the VRF proof (80 bytes) that it is the identifier's."""
+
+    label: bytes
+    proof: bytes
+
+    @classmethod
+    def decode(cls, data: bytes) -> LabelAnswer:
+        f = array(decode(data, MAX_ANSWER_BYTES), 2, "label-answer")
+        return cls(bstr(f[0], HASH_BYTES, "label"), bstr(f[1], 80, "VRF proof"))
+
+    def encode(self) -> bytes:
+        return encode([self.label, self.proof])
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRequest:
+    """POST /v1/boxes: the box that came with the block at `index`, sealed to `recipient`."""
+
+    label: bytes
+    index: int
+    recipient: bytes
+
+    @classmethod
+    def decode(cls, data: bytes) -> BoxRequest:
+        f = array(decode(data, MAX_REQUEST_BYTES), 3, "box-request")
+        label, index = bstr(f[0], HASH_BYTES, "label"), uint(f[1], "index", _MAX_INDEX)
+        return cls(label, index, bstr(f[2], KEY_BYTES, "recipient"))
+
+    def encode(self) -> bytes:
+        return encode([self.label, self.index, self.recipient])
+
+
+@dataclass(frozen=True, slots=True)
+class BoxAnswer:
+    """A box, its position among the `count` boxes of its block, and the proof of that (R-55.4)."""
+
+    position: int
+    count: int
+    box: bytes
+    proof: tuple[bytes, ...]
+
+    @classmethod
+    def decode(cls, data: bytes) -> BoxAnswer:
+        f = array(decode(data, MAX_ANSWER_BYTES), 4, "box-answer")
+        position, count = uint(f[0], "position", _MAX_BOXES), uint(f[1], "count", _MAX_BOXES)
+        return cls(position, count, blob(f[2], _MAX_BOX_BYTES, "box"), _proof(f[3]))
+
+    def encode(self) -> bytes:
+        return encode([self.position, self.count, self.box, list(self.proof)])
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A device's or an ephemeral key's signature over one request, at one time (ms)."""
+
+    envelope: cose.Envelope
+    time: int
+    path: str
+    digest: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Login:
+        envelope = cose.parse(raw, _MAX_LOGIN_BYTES)
+        f = array(decode(envelope.payload, _MAX_LOGIN_BYTES), 3, "login")
+        time = uint(f[0], "time", MAX_TIME)
+        return cls(envelope, time, text(f[1], 64, "path"), bstr(f[2], HASH_BYTES, "hash"))
+
+    def check(self, request: bytes, path: str, log_id: bytes, now: int) -> bytes:
+        """The key that signed this request, here and now. Raises `RuleViolation` (R-72.1)."""
+        if len(self.envelope.signers) != 1:
+            raise RuleViolation("R-72.1", "a login has one signature")
+        if self.path != path:
+            raise RuleViolation("R-72.1", "the login is for another path")
+        if self.digest != sha256(request).digest():
+            raise RuleViolation("R-72.1", "the login is for another request")
+        if abs(self.time - now) > LOGIN_WINDOW_MS:
+            detail = f"the login is {(now - self.time) / 1000:.0f} s old by this server's clock"
+            raise RuleViolation("R-72.1", detail)
+        try:
+            cose.verify(self.envelope, cose.aad(cose.LOGIN, log_id))
+        except BadSignature as error:
+            raise BadSignature("R-72.1", error.detail) from error
+        return self.envelope.signers[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A request, encoded, and who makes it."""
+
+    request: bytes
+    login: Login = field(repr=False)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Authenticated:
+        f = array(decode(data, MAX_REQUEST_BYTES), 2, "authenticated request")
+        login = Login.parse(blob(f[1], _MAX_LOGIN_BYTES, "login"))
+        return cls(blob(f[0], MAX_REQUEST_BYTES, "request"), login)
+
+
+def authenticate(request: bytes, path: str, signer: cose.Signer, log_id: bytes, now: int) -> bytes:
+    """The body that asks for `request` at `path` in the name of `signer`, at `now` (ms)."""
+    payload = encode([now, path, sha256(request).digest()])
+    return encode([request, cose.sign(payload, [signer], cose.LOGIN, log_id)])
+
+
+def _opening(value: Value) -> Opening:
+    """Without R-36.5: a bad identifier is that submission's fault, not the request's."""
+    f = array(value, 2, "opening")
+    return Opening(bstr(f[0], HASH_BYTES, "nonce"), text(f[1], MAX_IDENTIFIER_BYTES, "identifier"))
+
+
+def _note(value: Value) -> bytes:
+    return blob(value, MAX_NOTE_BYTES, "checkpoint")
+
+
+def _proof(value: Value) -> tuple[bytes, ...]:
+    return tuple(bstr(hash_, HASH_BYTES, "hash") for hash_ in items(value, 0, 64, "proof"))
+
+
+def _cut(detail: str) -> str:
+    return detail.encode("utf-8", "replace")[:_MAX_DETAIL_BYTES].decode("utf-8", "ignore")

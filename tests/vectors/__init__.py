@@ -1,0 +1,1 @@
+"""The corpus in `specs/vectors`: its builders (`cases`), its generator and its test."""

@@ -1,0 +1,102 @@
+"""One test vector: what goes in, and what must come out.
+
+`ok` and `bad` make cases without an output; `generate` fills it in from the ledger, unless an outside
+source (an RFC) already fixed it. The verdict follows from the rule that is broken.
+
+>>> bad("log", "no-root", "R-42.2", "heartbeat", "The last batch has no directory root.").verdict
+'rule'
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Json: TypeAlias = "str | int | bool | None | Sequence[Json] | Mapping[str, Json]"
+
+VERDICTS = ("ok", "malformed", "signature", "rule")
+
+_MALFORMED = ("R-10.", "R-15.1", "R-15.2", "R-20.", "R-36.", "R-40.", "R-41.", "R-42.1")
+_MALFORMED_NOTES = ("R-60.1", "R-60.2", "R-60.5", "R-60.7", "R-60.8")
+_SIGNATURE = ("R-15.3", "R-40.4", "R-52.5", "R-60.3", "R-60.4", "R-60.6", "R-60.9")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A vector. `covers` are rules that it tells apart and that its refusal does not name."""
+
+    kind: str
+    name: str
+    shows: str
+    input: Mapping[str, Json]
+    verdict: str = "ok"
+    rule: str = ""
+    nearest: str = ""
+    output: Mapping[str, Json] | None = None
+    covers: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where it lies, below `specs/vectors`."""
+        return f"{self.kind}/{self.name}.json"
+
+    def encode(self) -> bytes:
+        """The file's bytes. Keys that say nothing are left out."""
+        fields = {
+            "name": self.name,
+            "shows": self.shows,
+            "input": self.input,
+            "verdict": self.verdict,
+            "rule": self.rule,
+            "nearest": self.nearest,
+            "output": self.output,
+            "covers": self.covers,
+        }
+        told = {key: value for key, value in fields.items() if value or key in ("input", "verdict")}
+        return (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def decode(cls, kind: str, data: bytes) -> Case:
+        """The case that `encode` wrote."""
+        fields = json.loads(data)
+        return cls(kind, **{**fields, "covers": tuple(fields.get("covers", ()))})
+
+
+def ok(
+    kind: str,
+    name: str,
+    shows: str,
+    *,
+    covers: tuple[str, ...] = (),
+    output: Mapping[str, Json] | None = None,
+    **given: Json,
+) -> Case:
+    """A case that must pass."""
+    return Case(kind, name, shows, given, output=output, covers=covers)
+
+
+def bad(
+    kind: str,
+    name: str,
+    rule: str,
+    nearest: str,
+    shows: str,
+    *,
+    verdict: str = "",
+    covers: tuple[str, ...] = (),
+    **given: Json,
+) -> Case:
+    """A case that must be refused, beside the `nearest` one of its kind that passes."""
+    verdict = verdict or verdict_of(rule)
+    return Case(kind, name, shows, given, verdict, rule, nearest, covers=covers)
+
+
+def verdict_of(rule: str) -> str:
+    """The verdict that breaking `rule` alone leads to, where it depends on nothing else."""
+    if rule in _SIGNATURE:
+        return "signature"
+    if rule.startswith(_MALFORMED) or rule in _MALFORMED_NOTES:
+        return "malformed"
+    return "rule"

@@ -1,0 +1,414 @@
+"""Audits a log: from where the last audit stopped up to the checkpoint that is served now.
+
+The order of trust runs downward. The checkpoint is signed by the key in the first block, whose hash
+is the log id. The hash tiles are read first and must rebuild the checkpoint's root and contain every
+checkpoint accepted before (R-61.2). Each bundle of entries must then rebuild its own tile's root, and
+only then are its entries replayed. So whatever rule an entry breaks, the log has signed for it.
+
+What is found ends as one of three:
+
+- `Misbehaviour`, transferable: a rule broken by signed entries, or two signed checkpoints that no
+  one tree can satisfy. The log's own signature proves it to anybody.
+- `Misbehaviour`, not transferable: what is served does not rebuild the signed root, asked for twice,
+  or the newest checkpoint is older than one accepted before. The log is wrong as served to this
+  auditor, who has the bytes; yet somebody else cannot tell who garbled or delayed them.
+- `Undecided`: an answer that is missing, cut short, late or not of its form, a stale checkpoint,
+  or a fault of this machine. An audit that could not see everything is never a success.
+
+    with State.open(path, log_id) as state, Workers(2) as workers:
+        report = Audit(served, state, workers, log_id, check=True).run(now)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from verifier import crosscheck
+from verifier.blocks import Block, open_block, open_entry
+from verifier.directory import Directory
+from verifier.errors import VERDICTS, Invalid, Misbehaviour, Undecided
+from verifier.fetch import Served, tile_path
+from verifier.merkle import WIDTH, Frontier, prefix_root, tile_levels, tree_root
+from verifier.note import Checkpoint, NoteKey, open_checkpoint, parse_checkpoint, parse_note
+from verifier.replay import Replay
+from verifier.state import State
+from verifier.workers import BLOCK, ROOT, Bundle, Tile, Workers
+
+CHUNK = 4  # bundles that a worker opens at once
+AHEAD = 2  # chunks under way beyond one for each worker
+COMMIT_EVERY = 16_384  # entries
+MAX_AHEAD = 5 * 60 * 1_000
+
+Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit that ran to its end has verified; counts are of this run."""
+
+    origin: str
+    checkpoint: bytes
+    size: int
+    root: bytes
+    time: int
+    resumed_from: int
+    blocks: int
+    batches: int
+    signatures: int
+    chains_touched: int
+    crosschecked: bool
+
+
+@dataclass(slots=True)
+class _Counts:
+    blocks: int = 0
+    batches: int = 0
+    signatures: int = 0
+    labels: set[bytes] = field(default_factory=set)
+
+
+class _Signed(NamedTuple):
+    """A checkpoint, its bytes, and the roots of its tiles: the full ones, then the last."""
+
+    raw: bytes
+    checkpoint: Checkpoint
+    tiles: list[bytes]
+
+    def width(self, number: int) -> int:
+        return min(WIDTH, self.checkpoint.size - WIDTH * number)
+
+
+class Audit:
+    """One audit of one log."""
+
+    def __init__(
+        self,
+        served: Served,
+        state: State,
+        workers: Workers,
+        log_id: bytes,
+        *,
+        check: bool,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        self._served = served
+        self._state = state
+        self._workers = workers
+        self._log_id = log_id
+        self._check = check and crosscheck.AVAILABLE
+        self._progress = progress
+        self._replay = Replay(
+            log_id,
+            state.chains,
+            state.bounds,
+            Directory(state.regions, state.slots()),
+            size=state.size,
+            time=state.time,
+        )
+        self._own_tiles = [row for _, row in state.tiles.items()]
+        self._counts = _Counts()
+
+    def run(self, now: int, max_age: int | None = None) -> Report:
+        """Verifies all that is new. `now` and `max_age` are in milliseconds."""
+        start = self._state.size
+        raw = self._served.checkpoint()
+        key = self._key(raw)
+        signed = self._authenticate(*self._accept(raw, key), key)
+        self._state.accept(signed.raw)
+        self._replay_all(signed)
+        self._finish(signed, now, max_age)
+        counts = self._counts
+        return Report(
+            signed.checkpoint.origin,
+            signed.raw,
+            signed.checkpoint.size,
+            signed.checkpoint.root,
+            self._replay.time,
+            start,
+            counts.blocks,
+            counts.batches,
+            counts.signatures,
+            len(counts.labels),
+            self._check,
+        )
+
+    def _key(self, raw: bytes) -> NoteKey:
+        """R-61.1: the log's key, from its first block, whose hash is the log id."""
+        log = self._replay.log
+        if log is not None:
+            return NoteKey(log.origin, log.log_key)
+        try:
+            size = parse_checkpoint(parse_note(raw).text).size  # not verified yet
+            entry = open_entry(self._served.bundle(0, min(WIDTH, size))[0]) if size else None
+            block = open_block(entry.content, None) if entry and entry.kind == 0 else None
+        except Invalid as error:
+            raise Undecided(f"the first block cannot be read: {error}") from error
+        if block is None or block.hash != self._log_id:
+            raise Undecided("this is another log: its first block does not hash to the log id")
+        return NoteKey(block.body[0], block.body[4])
+
+    def _accept(self, raw: bytes, key: NoteKey) -> tuple[bytes, Checkpoint]:
+        """The checkpoint, signed and not older than the one accepted before."""
+        checkpoint = _open(raw, key)
+        accepted = self._accepted(key)
+        if accepted is None or checkpoint.size > accepted.size:
+            return raw, checkpoint
+        if checkpoint.size == accepted.size:
+            if checkpoint.root != accepted.root:
+                raise self._fork(raw, f"two signed roots for size {checkpoint.size}")
+            return raw, checkpoint
+        bound = self._state.bounds.get(checkpoint.size)
+        if checkpoint.size <= self._state.size and (
+            bound is None or bound[8:] != checkpoint.root
+        ):
+            raise self._fork(raw, f"a signed tree of size {checkpoint.size} that is not this log's")
+        return self._again_if_older(raw, key, accepted)
+
+    def _again_if_older(
+        self, raw: bytes, key: NoteKey, accepted: Checkpoint
+    ) -> tuple[bytes, Checkpoint]:
+        """An older checkpoint may come from a cache: asks past it once."""
+        fresh = self._served.checkpoint(fresh=True)
+        checkpoint = _open(fresh, key)
+        if fresh != raw and checkpoint.size >= accepted.size:
+            return self._accept(fresh, key)
+        raise Misbehaviour(
+            "rollback",
+            "R-61.2",
+            f"size {checkpoint.size} is served after a signed size of {accepted.size}",
+            self._checkpoints(fresh),
+            transferable=False,
+        )
+
+    def _accepted(self, key: NoteKey) -> Checkpoint | None:
+        raw = self._state.accepted
+        return None if raw is None else _open(raw, key)
+
+    def _authenticate(self, raw: bytes, checkpoint: Checkpoint, key: NoteKey) -> _Signed:
+        """The roots of the checkpoint's tiles, which rebuild its root and hold what was accepted."""
+        tiles = self._rebuilt(raw, checkpoint)
+        signed = _Signed(raw, checkpoint, tiles)
+        accepted = self._accepted(key)
+        if accepted is not None:
+            found, leaves = self._root_at(signed, accepted.size)
+            if found != accepted.root:
+                exhibits = {"tiles": b"".join(tiles), "leaves": b"".join(leaves)}
+                raise self._fork(
+                    raw,
+                    f"the tree of size {checkpoint.size} does not continue that of size "
+                    f"{accepted.size}",
+                    exhibits,
+                )
+            own = self._own_tiles
+            if tiles[: len(own)] != own:
+                raise Undecided("the local state is damaged: its tiles are not the accepted tree's")
+        return signed
+
+    def _rebuilt(self, raw: bytes, checkpoint: Checkpoint) -> list[bytes]:
+        """Tile roots under the checkpoint: on top of the own ones if they fit, else all served."""
+        tiles: list[bytes] = []
+        for fresh in (False, True):
+            for own in (self._own_tiles, []):
+                tiles = self._fetch_tiles(checkpoint.size, own, fresh=fresh)
+                full = checkpoint.size // WIDTH
+                if Frontier(tiles[:full]).root(*tiles[full:]) == checkpoint.root:
+                    return tiles
+        raise Misbehaviour(
+            "served-data-contradicts-checkpoint",
+            "R-20.1",
+            "the served hash tiles do not rebuild the signed root",
+            {"checkpoint": raw, "tiles": b"".join(tiles)},
+            transferable=False,
+        )
+
+    def _fetch_tiles(self, size: int, own: list[bytes], *, fresh: bool) -> list[bytes]:
+        """The own tile roots, the rest as served at level 1, and the root of the partial tile."""
+        full, rest = divmod(size, WIDTH)
+        tiles = own[: full // WIDTH * WIDTH]
+        del tiles[len(own) // WIDTH * WIDTH :]
+        while len(tiles) < full:
+            width = min(WIDTH, full - len(tiles))
+            tiles += self._served.hashes(1, len(tiles) // WIDTH, width, fresh=fresh)
+        tiles[: len(own)] = own[:full]
+        if rest:
+            tiles.append(tree_root(self._served.hashes(0, full, rest, fresh=fresh)))
+        return tiles
+
+    def _root_at(self, signed: _Signed, size: int) -> tuple[bytes, list[bytes]]:
+        """The root of the signed tree's first `size` leaves, and the leaves of its last tile."""
+        full, rest = divmod(size, WIDTH)
+        frontier = Frontier(signed.tiles[:full])
+        if not rest:
+            return frontier.root(), []
+        for fresh in (False, True):
+            leaves = self._served.hashes(0, full, signed.width(full), fresh=fresh)
+            levels = tile_levels(leaves)
+            if prefix_root(levels, len(leaves)) == signed.tiles[full]:
+                return frontier.root(prefix_root(levels, rest)), leaves
+        raise self._contradiction(signed, full, "the served hash tile", {"leaves": b"".join(leaves)})
+
+    def _replay_all(self, signed: _Signed) -> None:
+        first, skip = divmod(self._replay.size, WIDTH)
+        numbers = range(first, len(signed.tiles))
+        chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
+
+        def fetch_and_open(chunk: range) -> list[tuple[int, Bundle, Tile]]:
+            bundles = [
+                (self._served.bundle(number, signed.width(number)), skip if number == first else 0)
+                for number in chunk
+            ]
+            tiles = self._workers.open(bundles, self._log_id, check=self._check)
+            return list(zip(chunk, bundles, tiles, strict=True))
+
+        threads = self._workers.processes + AHEAD if self._workers.processes > 1 else 0
+        for opened in _ahead(fetch_and_open, chunks, threads):
+            for number, bundle, tile in opened:
+                self._replay_tile(signed, number, *self._same_tile(signed, number, bundle, tile))
+                self._progress(self._replay.size, signed.checkpoint.size)
+
+    def _same_tile(
+        self, signed: _Signed, number: int, bundle: Bundle, tile: Tile
+    ) -> tuple[Bundle, Tile]:
+        """The tile if its root is the signed one; else once more, past caches."""
+        if tile.root == signed.tiles[number]:
+            return bundle, tile
+        skip = bundle[1]
+        entries = self._served.bundle(number, signed.width(number), fresh=True)
+        (tile,) = self._workers.open([(entries, skip)], self._log_id, check=self._check)
+        if tile.root == signed.tiles[number]:
+            return (entries, skip), tile
+        raise self._blame(signed, number, entries)
+
+    def _replay_tile(self, signed: _Signed, number: int, bundle: Bundle, tile: Tile) -> None:
+        replay, counts = self._replay, self._counts
+        frontier = Frontier(signed.tiles[:number])
+        counts.signatures += tile.signatures
+        try:
+            for kind, *item in tile.items:
+                if kind == BLOCK:
+                    time, leaf, fields = item
+                    block = Block._make(fields)
+                    replay.block(time, leaf, block)
+                    counts.blocks += 1
+                    counts.labels.add(block.label)
+                elif kind == ROOT:
+                    time, body, rest = item
+                    replay.close(time, body, frontier.root(rest))
+                    counts.batches += 1
+                    self._commit(signed, due=COMMIT_EVERY)
+                else:
+                    verdict, rule, why = item
+                    raise VERDICTS[verdict](rule, why, replay.size)
+        except Invalid as error:
+            raise self._broken(signed, number, bundle[0], error) from error
+
+    def _commit(self, signed: _Signed, due: int) -> None:
+        size = self._replay.size
+        if size - self._state.size >= due:
+            for number in range(self._state.size // WIDTH, size // WIDTH):
+                self._state.tiles[number] = signed.tiles[number]
+            self._state.commit(size, self._replay.time)
+
+    def _finish(self, signed: _Signed, now: int, max_age: int | None) -> None:
+        try:
+            self._replay.finish()
+        except Invalid as error:
+            last = len(signed.tiles) - 1
+            entries = self._served.bundle(last, signed.width(last))
+            raise self._broken(signed, last, entries, error) from error
+        self._commit(signed, due=1)
+        if self._check:
+            crosscheck.compare(signed.tiles, signed.checkpoint.root)
+        self._check_freshness(now, max_age)
+
+    def _check_freshness(self, now: int, max_age: int | None) -> None:
+        """R-61.3."""
+        log = self._replay.log
+        assert log is not None
+        allowed = min(log.demands.max_age, max_age if max_age is not None else log.demands.max_age)
+        age = now - self._replay.time
+        if age > allowed:
+            raise Undecided(f"stale: the last entry is {age / 1000:.0f} s old (R-61.3)")
+        if age < -MAX_AHEAD:
+            raise Undecided(f"the last entry is {-age / 1000:.0f} s ahead of this clock (R-61.3)")
+
+    def _checkpoints(self, raw: bytes) -> dict[str, bytes]:
+        accepted = self._state.accepted
+        return {"checkpoint": raw} | ({"checkpoint-accepted": accepted} if accepted else {})
+
+    def _fork(
+        self, raw: bytes, sentence: str, exhibits: dict[str, bytes] | None = None
+    ) -> Misbehaviour:
+        exhibits = self._checkpoints(raw) | (exhibits or {})
+        return Misbehaviour("fork", "R-61.2", sentence, exhibits, transferable=True)
+
+    def _broken(
+        self, signed: _Signed, number: int, entries: Iterable[bytes], error: Invalid
+    ) -> Misbehaviour:
+        exhibits = {"checkpoint": signed.raw, "tiles": b"".join(signed.tiles)}
+        exhibits[_exhibit(number, signed)] = _bundle(entries)
+        sentence = f"entry {error.index}: {error.why}"
+        return Misbehaviour("rule-broken", error.rule, sentence, exhibits, transferable=True)
+
+    def _contradiction(
+        self, signed: _Signed, number: int, what: str, exhibits: dict[str, bytes]
+    ) -> Misbehaviour:
+        return Misbehaviour(
+            "served-data-contradicts-checkpoint",
+            "R-20.1",
+            f"{what} {number} does not rebuild the signed root",
+            {"checkpoint": signed.raw, "tiles": b"".join(signed.tiles)} | exhibits,
+            transferable=False,
+        )
+
+    def _blame(self, signed: _Signed, number: int, entries: list[bytes]) -> Misbehaviour:
+        """Names the entry that differs, if the hash tile is served as it was signed."""
+        exhibits = {_exhibit(number, signed): _bundle(entries)}
+        what = "the served entry bundle"
+        leaves = self._served.hashes(0, number, signed.width(number))
+        if tree_root(leaves) == signed.tiles[number]:
+            exhibits["leaves"] = b"".join(leaves)
+            index = next(at for at, entry in enumerate(entries) if leaf_hash(entry) != leaves[at])
+            what = f"entry {number * WIDTH + index} is not the one that was signed: bundle"
+        return self._contradiction(signed, number, what, exhibits)
+
+
+def _open(raw: bytes, key: NoteKey) -> Checkpoint:
+    try:
+        return open_checkpoint(raw, key)
+    except Invalid as error:
+        raise Undecided(f"the checkpoint is not one of this log's: {error}") from error
+
+
+def _exhibit(number: int, signed: _Signed) -> str:
+    return tile_path("entries", number, signed.width(number)).replace("/", "-")
+
+
+def _bundle(entries: Iterable[bytes]) -> bytes:
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
+def _ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """`map`, with up to `threads` items under way in threads, in order."""
+    if not threads:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) >= threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

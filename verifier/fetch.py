@@ -1,0 +1,240 @@
+"""Reads a log's published files, over HTTP or from a directory (C2SP tlog-tiles; specs/20-tree).
+
+Everything is bounded: sizes by what the layout allows, each request by a deadline, retries by one
+budget for the whole audit. Redirects and content encodings are refused. Whatever goes wrong here is
+`Undecided`: an answer that is missing, slow or cut short proves nothing.
+
+    served = Served(open_source("https://log.example/"))
+    served.hashes(1, 0, 17)         # 17 hashes of tile/1/000.p/17
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from verifier.errors import Undecided
+from verifier.merkle import WIDTH
+
+MAX_CHECKPOINT = 1 << 17
+MAX_BUNDLE = WIDTH * (2 + 65_535)
+CONNECT_TIMEOUT = 10.0
+DEADLINE = 60.0  # of one request, with its body
+ATTEMPTS = 4
+RETRIES = 40  # of all requests together
+PAUSE = 0.25  # before the first retry; doubles
+
+
+class Source(Protocol):
+    """`get` returns the file's bytes, or None where there is none. `fresh` goes past caches."""
+
+    def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None: ...
+
+
+def open_source(url: str) -> Source:
+    """A source for an http(s) or file URL, or the path of a local directory."""
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return HttpSource(parts)
+    path = Path(unquote(parts.path) if parts.scheme == "file" else url)
+    if not path.is_dir():
+        raise Undecided(f"{url} is neither an http URL nor a directory")
+    return DirectorySource(path)
+
+
+class DirectorySource:
+    """A local copy of a log's files."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None:
+        try:
+            with (self._root / path).open("rb") as file:
+                data = file.read(cap + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise Undecided(f"{path}: {error}") from error
+        if len(data) > cap:
+            raise Undecided(f"{path} is larger than {cap} bytes")
+        return data
+
+
+class _Passing(Exception):
+    """A fault that may have passed at the next attempt."""
+
+
+class HttpSource:
+    """A log's files over HTTP/1.1, with one connection kept alive in each thread."""
+
+    def __init__(self, url: SplitResult) -> None:
+        if not url.hostname or url.query or url.fragment or url.username is not None:
+            raise Undecided(f"{url.geturl()} is not a plain URL")
+        self._host, self._tls = url.hostname, url.scheme == "https"
+        try:
+            self._port = url.port
+        except ValueError as error:
+            raise Undecided(f"{url.geturl()}: {error}") from error
+        self._prefix = url.path.rstrip("/") + "/"
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._retries = RETRIES
+
+    def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None:
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._once(path, cap, fresh)
+            except (_Passing, OSError, http.client.HTTPException) as error:
+                self._drop()
+                why = str(error) or type(error).__name__
+            if attempt + 1 == ATTEMPTS or not self._may_retry():
+                break
+            time.sleep(PAUSE * 2**attempt)
+        raise Undecided(f"{path} could not be fetched: {why}")
+
+    def _once(self, path: str, cap: int, fresh: bool) -> bytes | None:
+        connection = self._connection()
+        headers = {"User-Agent": "keyroll-verifier", "Accept-Encoding": "identity"}
+        if fresh:
+            headers["Cache-Control"] = "no-cache"
+        with _deadline(connection):
+            connection.request("GET", self._prefix + path, headers=headers)
+            answer = connection.getresponse()
+            body = _body(answer, path, cap if answer.status == 200 else 1 << 16)
+        if answer.status in (404, 410):
+            return None
+        if answer.status == 429 or answer.status >= 500:
+            raise _Passing(f"status {answer.status}")
+        if answer.status != 200:
+            raise Undecided(f"{path} was answered with status {answer.status}")
+        return body
+
+    def _connection(self) -> http.client.HTTPConnection:
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if kept is None:
+            if self._tls:
+                context = ssl.create_default_context()
+                kept = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=CONNECT_TIMEOUT, context=context
+                )
+            else:
+                kept = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT)
+            self._local.connection = kept
+        if kept.sock is None:
+            kept.connect()
+        return kept
+
+    def _drop(self) -> None:
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if kept is not None:
+            kept.close()
+
+    def _may_retry(self) -> bool:
+        with self._lock:
+            self._retries -= 1
+            return self._retries >= 0
+
+
+@contextlib.contextmanager
+def _deadline(connection: http.client.HTTPConnection) -> Iterator[None]:
+    """Cuts the connection at the deadline, wherever a slow peer holds it up."""
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(DEADLINE, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _body(answer: http.client.HTTPResponse, path: str, cap: int) -> bytes:
+    if answer.getheader("Content-Encoding", "identity") != "identity":
+        raise Undecided(f"{path} came in a content encoding that was not asked for")
+    stated = answer.length
+    body = answer.read(cap + 1)
+    if len(body) > cap:
+        raise Undecided(f"{path} is larger than {cap} bytes")
+    if stated is not None and len(body) != stated:
+        raise _Passing(f"{len(body)} of {stated} bytes")
+    return body
+
+
+def tile_path(level: int | str, number: int, width: int) -> str:
+    """R-20.5."""
+    digits = str(number)
+    digits = digits.zfill(-(-len(digits) // 3) * 3)
+    groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
+    spelt = "/".join(["x" + group for group in groups[:-1]] + groups[-1:])
+    return f"tile/{level}/{spelt}" + (f".p/{width}" if width < WIDTH else "")
+
+
+def split_bundle(data: bytes, path: str) -> list[bytes]:
+    """The entries of a bundle (R-20.6). An empty one is let through for `open_entry` to refuse."""
+    entries, at = [], 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+        entries.append(data[at + 2 : end])
+        at = end
+    if at != len(data):
+        raise Undecided(f"{path} is cut short")
+    return entries
+
+
+class Served:
+    """What a source serves, in the shapes of the layout."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def checkpoint(self, *, fresh: bool = False) -> bytes:
+        data = self._source.get("checkpoint", MAX_CHECKPOINT, fresh=fresh)
+        if data is None:
+            raise Undecided("there is no checkpoint")
+        return data
+
+    def hashes(self, level: int, number: int, width: int, *, fresh: bool = False) -> list[bytes]:
+        """The first `width` hashes of a tile."""
+        data, path, found = self._tile(level, number, width, 32 * WIDTH, fresh)
+        if len(data) != 32 * found:
+            raise Undecided(f"{path} has {len(data)} bytes, not {32 * found}")
+        return [data[at : at + 32] for at in range(0, 32 * width, 32)]
+
+    def bundle(self, number: int, width: int, *, fresh: bool = False) -> list[bytes]:
+        """The first `width` entries of a bundle."""
+        data, path, found = self._tile("entries", number, width, MAX_BUNDLE, fresh)
+        entries = split_bundle(data, path)
+        if len(entries) != found:
+            raise Undecided(f"{path} has {len(entries)} entries, not {found}")
+        return entries[:width]
+
+    def _tile(
+        self, level: int | str, number: int, width: int, cap: int, fresh: bool
+    ) -> tuple[bytes, str, int]:
+        """A tile's bytes, path and width: the full one where the partial one has gone (R-20.7)."""
+        for found in dict.fromkeys((width, WIDTH)):
+            path = tile_path(level, number, found)
+            data = self._source.get(path, cap, fresh=fresh)
+            if data is not None:
+                return data, path, found
+        raise Undecided(f"{tile_path(level, number, width)} is withheld")
+
+
+def default_state(log_id: bytes) -> Path:
+    """Where the state of a log's audit is kept unless told otherwise."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "keyroll-verifier" / log_id.hex()

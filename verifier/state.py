@@ -1,0 +1,185 @@
+"""What an audit keeps on disk, in one SQLite file per log (WAL).
+
+Rows wait in memory until `commit`, which the audit calls at the end of a batch only: one transaction
+moves chains, directory, bounds, tiles and position together, so a killed audit finds the state of
+a whole batch. Every row carries a checksum over table, key and content: a disk that flips bits must
+end in `Undecided`, never in an accusation.
+
+    with State.open(path, log_id) as state:
+        state.chains[label] = row
+        state.commit(size, time)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Generic, Self, TypeVar
+from zlib import crc32
+
+from verifier.errors import Undecided
+
+FORMAT = b"keyroll-verifier state 1"
+# Rows kept in memory beyond a commit, by table; a miss is one read.
+KEPT = {"chain": 40_000, "region": 60_000, "bound": 10_000, "tile": 0, "meta": 16}
+PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "locking_mode = EXCLUSIVE",
+    "cache_size = -8000",
+    "wal_autocheckpoint = 4000",
+)
+
+Key = TypeVar("Key", bytes, str, int)
+
+
+class Table(Generic[Key]):
+    """Rows by key: written at `flush`, read when they are not in memory."""
+
+    def __init__(self, db: sqlite3.Connection, name: str, keys: str) -> None:
+        self._db = db
+        self._name = name
+        self._rows: dict[Key, bytes] = {}
+        self._changed: set[Key] = set()
+        self._select = f"SELECT row FROM {name} WHERE key = ?"
+        self._insert = f"INSERT OR REPLACE INTO {name} VALUES (?, ?)"
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {name} (key {keys} PRIMARY KEY, row BLOB NOT NULL)"
+            + (" WITHOUT ROWID" if keys != "INTEGER" else "")
+        )
+
+    def get(self, key: Key) -> bytes | None:
+        row = self._rows.get(key)
+        if row is None:
+            found = self._db.execute(self._select, (key,)).fetchone()
+            if found is None:
+                return None
+            row = self._rows[key] = self._open(key, found[0])
+        return row
+
+    def __setitem__(self, key: Key, row: bytes) -> None:
+        self._rows[key] = row
+        self._changed.add(key)
+
+    def items(self, where: str = "TRUE") -> Iterator[tuple[Key, bytes]]:
+        """What was committed, by key."""
+        for key, row in self._db.execute(
+            f"SELECT key, row FROM {self._name} WHERE {where} ORDER BY key"
+        ):
+            yield key, self._open(key, row)
+
+    def flush(self) -> None:
+        rows = self._rows
+        self._db.executemany(
+            self._insert, [(key, rows[key] + self._sum(key, rows[key])) for key in sorted(self._changed)]
+        )
+
+    def settle(self) -> None:
+        """After the commit: nothing is pending, and old rows leave the memory."""
+        self._changed.clear()
+        excess = len(self._rows) - KEPT[self._name]
+        for key in list(islice(self._rows, max(0, excess))):
+            del self._rows[key]
+
+    def _sum(self, key: Key, row: bytes) -> bytes:
+        return crc32(row, crc32(f"{self._name} {key!r}".encode())).to_bytes(4, "big")
+
+    def _open(self, key: Key, stored: bytes) -> bytes:
+        row = stored[:-4]
+        if stored[-4:] != self._sum(key, row):
+            raise Undecided(f"the local state is damaged (table {self._name}); remove it and start anew")
+        return row
+
+
+class State:
+    """The state of one log's audit. Use it as a context manager."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.chains: Table[bytes] = Table(db, "chain", "BLOB")
+        self.regions: Table[str] = Table(db, "region", "TEXT")
+        self.bounds: Table[int] = Table(db, "bound", "INTEGER")
+        self.tiles: Table[int] = Table(db, "tile", "INTEGER")
+        self._meta: Table[str] = Table(db, "meta", "TEXT")
+        self._tables = (self.chains, self.regions, self.bounds, self.tiles, self._meta)
+        position = self._meta.get("position") or bytes(16)
+        self.size = int.from_bytes(position[:8], "big")
+        self.time = int.from_bytes(position[8:], "big")
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, directory: Path, log_id: bytes) -> Iterator[Self]:
+        """Opens or makes the state of this log, for one process at a time."""
+        with _local_faults():
+            directory.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(directory / "audit.sqlite", timeout=1, isolation_level=None)
+        try:
+            with _local_faults():
+                for pragma in PRAGMAS:
+                    db.execute(f"PRAGMA {pragma}")
+                state = cls(db)
+                state._claim(log_id)
+            yield state
+        finally:
+            db.close()
+
+    @property
+    def accepted(self) -> bytes | None:
+        """The newest checkpoint that was found consistent with all before it."""
+        return self._meta.get("accepted")
+
+    @property
+    def verdict(self) -> bytes | None:
+        """Where the evidence lies of misbehaviour that anybody can check, once there is any."""
+        return self._meta.get("verdict")
+
+    def accept(self, checkpoint: bytes) -> None:
+        self._write("accepted", checkpoint)
+
+    def convict(self, evidence: bytes) -> None:
+        self._write("verdict", evidence)
+
+    def commit(self, size: int, time: int) -> None:
+        """Everything set so far, as the state at the end of the batch that ends at `size`."""
+        self._meta["position"] = size.to_bytes(8, "big") + time.to_bytes(8, "big")
+        self._transact(*self._tables)
+        self.size, self.time = size, time
+
+    def slots(self) -> Iterator[tuple[str, bytes]]:
+        """The directory's slots, to restore it from."""
+        return self.regions.items("length(key) = 4")
+
+    def _claim(self, log_id: bytes) -> None:
+        claimed = self._meta.get("log")
+        if claimed is None:
+            self._write("log", FORMAT + log_id)
+        elif claimed != FORMAT + log_id:
+            raise Undecided("the state directory is that of another log, or of another version")
+
+    def _write(self, key: str, row: bytes) -> None:
+        self._meta[key] = row
+        self._transact(self._meta)
+
+    def _transact(self, *tables: Table[bytes] | Table[str] | Table[int]) -> None:
+        with _local_faults():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for table in tables:
+                    table.flush()
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        for table in tables:
+            table.settle()
+
+
+@contextlib.contextmanager
+def _local_faults() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise Undecided(f"the local state cannot be used: {error}") from error
