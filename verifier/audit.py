@@ -1,17 +1,17 @@
 """Audits a log: from where the last audit stopped up to the checkpoint that is served now.
 
-The order of trust runs downward. The checkpoint is signed by the key in the first block, whose hash
-is the log id. The hash tiles are read first and must rebuild the checkpoint's root and contain every
-checkpoint accepted before (R-61.2). Each bundle of entries must then rebuild its own tile's root, and
-only then are its entries replayed. So whatever rule an entry breaks, the log has signed for it.
+Trust runs downward. The checkpoint is signed by the key in the first block, whose hash is the log
+id. The hash tiles are read first: they must rebuild the checkpoint's root and hold the checkpoint
+that was accepted before (R-61.2). Each bundle of entries must then rebuild the root of its tile,
+and only then are its entries replayed. So whatever rule an entry breaks, the log signed for it.
 
 What is found ends as one of three:
 
 - `Misbehaviour`, transferable: a rule broken by signed entries, or two signed checkpoints that no
   one tree can satisfy. The log's own signature proves it to anybody.
-- `Misbehaviour`, not transferable: what is served does not rebuild the signed root, asked for twice,
-  or the newest checkpoint is older than one accepted before. The log is wrong as served to this
-  auditor, who has the bytes; yet somebody else cannot tell who garbled or delayed them.
+- `Misbehaviour`, not transferable: what is served does not rebuild the signed root, though asked
+  for twice, or the checkpoint is older than one accepted before. The log is wrong as served to this
+  auditor, who has the bytes; yet nobody else can tell who garbled or delayed them.
 - `Undecided`: an answer that is missing, cut short, late or not of its form, a stale checkpoint,
   or a fault of this machine. An audit that could not see everything is never a success.
 
@@ -21,8 +21,8 @@ What is found ends as one of three:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -32,7 +32,15 @@ from verifier.blocks import Block, open_block, open_entry
 from verifier.directory import Directory
 from verifier.errors import VERDICTS, Invalid, Misbehaviour, Undecided
 from verifier.fetch import Served, tile_path
-from verifier.merkle import WIDTH, Frontier, prefix_root, tile_levels, tree_root
+from verifier.merkle import (
+    EMPTY_ROOT,
+    WIDTH,
+    Frontier,
+    leaf_hash,
+    prefix_root,
+    tile_levels,
+    tree_root,
+)
 from verifier.note import Checkpoint, NoteKey, open_checkpoint, parse_checkpoint, parse_note
 from verifier.replay import Replay
 from verifier.state import State
@@ -58,19 +66,18 @@ class Report:
     root: bytes
     time: int
     resumed_from: int
-    blocks: int
+    blocks: Mapping[int, int]  # by type
     batches: int
     signatures: int
-    chains_touched: int
     crosschecked: bool
+    stale: str | None  # why the checkpoint is not fresh (R-61.3), if it is not
 
 
 @dataclass(slots=True)
 class _Counts:
-    blocks: int = 0
+    blocks: Counter[int] = field(default_factory=Counter)  # by type
     batches: int = 0
     signatures: int = 0
-    labels: set[bytes] = field(default_factory=set)
 
 
 class _Signed(NamedTuple):
@@ -112,17 +119,19 @@ class Audit:
             time=state.time,
         )
         self._own_tiles = [row for _, row in state.tiles.items()]
+        self._frontier = Frontier(self._own_tiles)
         self._counts = _Counts()
+        self.key: NoteKey | None = None  # the log's, as soon as it is known
 
     def run(self, now: int, max_age: int | None = None) -> Report:
         """Verifies all that is new. `now` and `max_age` are in milliseconds."""
         start = self._state.size
         raw = self._served.checkpoint()
-        key = self._key(raw)
+        key = self.key = self._key(raw)
         signed = self._authenticate(*self._accept(raw, key), key)
         self._state.accept(signed.raw)
         self._replay_all(signed)
-        self._finish(signed, now, max_age)
+        self._finish(signed)
         counts = self._counts
         return Report(
             signed.checkpoint.origin,
@@ -134,8 +143,8 @@ class Audit:
             counts.blocks,
             counts.batches,
             counts.signatures,
-            len(counts.labels),
             self._check,
+            self._stale(now, max_age),
         )
 
     def _key(self, raw: bytes) -> NoteKey:
@@ -163,12 +172,14 @@ class Audit:
             if checkpoint.root != accepted.root:
                 raise self._fork(raw, f"two signed roots for size {checkpoint.size}")
             return raw, checkpoint
-        bound = self._state.bounds.get(checkpoint.size)
-        if checkpoint.size <= self._state.size and (
-            bound is None or bound[8:] != checkpoint.root
-        ):
+        if checkpoint.size <= self._state.size and checkpoint.root != self._root(checkpoint.size):
             raise self._fork(raw, f"a signed tree of size {checkpoint.size} that is not this log's")
         return self._again_if_older(raw, key, accepted)
+
+    def _root(self, size: int) -> bytes | None:
+        """The replayed log's own root at the end of a batch."""
+        bound = self._state.bounds.get(size)
+        return bound[8:] if bound else None if size else EMPTY_ROOT
 
     def _again_if_older(
         self, raw: bytes, key: NoteKey, accepted: Checkpoint
@@ -191,7 +202,7 @@ class Audit:
         return None if raw is None else _open(raw, key)
 
     def _authenticate(self, raw: bytes, checkpoint: Checkpoint, key: NoteKey) -> _Signed:
-        """The roots of the checkpoint's tiles, which rebuild its root and hold what was accepted."""
+        """The roots of the checkpoint's tiles: they rebuild it and hold what was accepted."""
         tiles = self._rebuilt(raw, checkpoint)
         signed = _Signed(raw, checkpoint, tiles)
         accepted = self._accepted(key)
@@ -214,7 +225,7 @@ class Audit:
         """Tile roots under the checkpoint: on top of the own ones if they fit, else all served."""
         tiles: list[bytes] = []
         for fresh in (False, True):
-            for own in (self._own_tiles, []):
+            for own in [self._own_tiles, []] if self._own_tiles else [[]]:
                 tiles = self._fetch_tiles(checkpoint.size, own, fresh=fresh)
                 full = checkpoint.size // WIDTH
                 if Frontier(tiles[:full]).root(*tiles[full:]) == checkpoint.root:
@@ -230,12 +241,11 @@ class Audit:
     def _fetch_tiles(self, size: int, own: list[bytes], *, fresh: bool) -> list[bytes]:
         """The own tile roots, the rest as served at level 1, and the root of the partial tile."""
         full, rest = divmod(size, WIDTH)
-        tiles = own[: full // WIDTH * WIDTH]
-        del tiles[len(own) // WIDTH * WIDTH :]
+        tiles = own[:full]
         while len(tiles) < full:
-            width = min(WIDTH, full - len(tiles))
-            tiles += self._served.hashes(1, len(tiles) // WIDTH, width, fresh=fresh)
-        tiles[: len(own)] = own[:full]
+            number, known = divmod(len(tiles), WIDTH)
+            width = min(WIDTH, full - number * WIDTH)
+            tiles += self._served.hashes(1, number, width, fresh=fresh)[known:]
         if rest:
             tiles.append(tree_root(self._served.hashes(0, full, rest, fresh=fresh)))
         return tiles
@@ -244,29 +254,33 @@ class Audit:
         """The root of the signed tree's first `size` leaves, and the leaves of its last tile."""
         full, rest = divmod(size, WIDTH)
         frontier = Frontier(signed.tiles[:full])
+        leaves: list[bytes] = []
         if not rest:
-            return frontier.root(), []
+            return frontier.root(), leaves
         for fresh in (False, True):
             leaves = self._served.hashes(0, full, signed.width(full), fresh=fresh)
             levels = tile_levels(leaves)
             if prefix_root(levels, len(leaves)) == signed.tiles[full]:
                 return frontier.root(prefix_root(levels, rest)), leaves
-        raise self._contradiction(signed, full, "the served hash tile", {"leaves": b"".join(leaves)})
+        raise self._contradiction(
+            signed, full, "the served hash tile", {"leaves": b"".join(leaves)}
+        )
 
     def _replay_all(self, signed: _Signed) -> None:
         first, skip = divmod(self._replay.size, WIDTH)
         numbers = range(first, len(signed.tiles))
         chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
+        workers = self._workers if len(chunks) > AHEAD else Workers(1)
 
         def fetch_and_open(chunk: range) -> list[tuple[int, Bundle, Tile]]:
             bundles = [
                 (self._served.bundle(number, signed.width(number)), skip if number == first else 0)
                 for number in chunk
             ]
-            tiles = self._workers.open(bundles, self._log_id, check=self._check)
+            tiles = workers.open(bundles, self._log_id, check=self._check)
             return list(zip(chunk, bundles, tiles, strict=True))
 
-        threads = self._workers.processes + AHEAD if self._workers.processes > 1 else 0
+        threads = workers.processes + AHEAD if workers.processes > 1 else 0
         for opened in _ahead(fetch_and_open, chunks, threads):
             for number, bundle, tile in opened:
                 self._replay_tile(signed, number, *self._same_tile(signed, number, bundle, tile))
@@ -280,14 +294,13 @@ class Audit:
             return bundle, tile
         skip = bundle[1]
         entries = self._served.bundle(number, signed.width(number), fresh=True)
-        (tile,) = self._workers.open([(entries, skip)], self._log_id, check=self._check)
+        (tile,) = Workers(1).open([(entries, skip)], self._log_id, check=self._check)
         if tile.root == signed.tiles[number]:
             return (entries, skip), tile
         raise self._blame(signed, number, entries)
 
     def _replay_tile(self, signed: _Signed, number: int, bundle: Bundle, tile: Tile) -> None:
         replay, counts = self._replay, self._counts
-        frontier = Frontier(signed.tiles[:number])
         counts.signatures += tile.signatures
         try:
             for kind, *item in tile.items:
@@ -295,11 +308,10 @@ class Audit:
                     time, leaf, fields = item
                     block = Block._make(fields)
                     replay.block(time, leaf, block)
-                    counts.blocks += 1
-                    counts.labels.add(block.label)
+                    counts.blocks[block.kind] += 1
                 elif kind == ROOT:
                     time, body, rest = item
-                    replay.close(time, body, frontier.root(rest))
+                    replay.close(time, body, self._frontier.root(rest))
                     counts.batches += 1
                     self._commit(signed, due=COMMIT_EVERY)
                 else:
@@ -307,6 +319,8 @@ class Audit:
                     raise VERDICTS[verdict](rule, why, replay.size)
         except Invalid as error:
             raise self._broken(signed, number, bundle[0], error) from error
+        if len(bundle[0]) == WIDTH:
+            self._frontier.push(tile.root)
 
     def _commit(self, signed: _Signed, due: int) -> None:
         size = self._replay.size
@@ -315,7 +329,7 @@ class Audit:
                 self._state.tiles[number] = signed.tiles[number]
             self._state.commit(size, self._replay.time)
 
-    def _finish(self, signed: _Signed, now: int, max_age: int | None) -> None:
+    def _finish(self, signed: _Signed) -> None:
         try:
             self._replay.finish()
         except Invalid as error:
@@ -325,18 +339,16 @@ class Audit:
         self._commit(signed, due=1)
         if self._check:
             crosscheck.compare(signed.tiles, signed.checkpoint.root)
-        self._check_freshness(now, max_age)
 
-    def _check_freshness(self, now: int, max_age: int | None) -> None:
+    def _stale(self, now: int, max_age: int | None) -> str | None:
         """R-61.3."""
         log = self._replay.log
         assert log is not None
-        allowed = min(log.demands.max_age, max_age if max_age is not None else log.demands.max_age)
+        allowed = log.demands.max_age if max_age is None else min(max_age, log.demands.max_age)
         age = now - self._replay.time
         if age > allowed:
-            raise Undecided(f"stale: the last entry is {age / 1000:.0f} s old (R-61.3)")
-        if age < -MAX_AHEAD:
-            raise Undecided(f"the last entry is {-age / 1000:.0f} s ahead of this clock (R-61.3)")
+            return f"the last entry is {age / 1000:.0f} s old, more than {allowed / 1000:.0f} s"
+        return f"the last entry is {-age / 1000:.0f} s ahead" if age < -MAX_AHEAD else None
 
     def _checkpoints(self, raw: bytes) -> dict[str, bytes]:
         accepted = self._state.accepted
@@ -394,9 +406,7 @@ def _bundle(entries: Iterable[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
-def _ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int
-) -> Iterator[Result]:
+def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
     """`map`, with up to `threads` items under way in threads, in order."""
     if not threads:
         yield from map(work, items)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from verifier.cbor import Field, Shape, compile_shape, decode, fits, flatten, head
+from verifier.cbor import Field, Shape, compile_shape, decode, fits, flatten
 from verifier.envelope import BLOCK, DELEGATION, check_signatures, open_envelope
 from verifier.errors import Malformed
 from verifier.keys import require_ed25519, require_x25519
@@ -76,6 +76,7 @@ READERS: dict[int, Reader] = {
     kind: compile_shape(_payload(kind)) for kind in BODIES if kind not in LOG_TYPES
 }
 READ_DELEGATION = compile_shape(DELEGATION_SHAPE)
+READ_ENTRY = compile_shape((range(2), TIME, bytes))
 
 
 class Block(NamedTuple):
@@ -152,7 +153,7 @@ def open_delegation(data: bytes, log_id: bytes) -> Delegation:
             raise Malformed("R-10.4", "not the payload of a delegation")
         fields = flatten(value, DELEGATION_SHAPE)
     check_signatures(envelope, DELEGATION, log_id, "R-52.5")
-    return Delegation(*fields, envelope.kids[0])
+    return Delegation._make([*fields, envelope.kids[0]])
 
 
 def _read_payload(payload: bytes) -> list[Any]:
@@ -167,15 +168,13 @@ def _read_slowly(payload: bytes) -> tuple[Field, ...]:
     value = decode(payload, MAX_BLOCK)
     if not isinstance(value, list) or len(value) != 7:
         raise Malformed("R-10.4", "a payload is an array of seven")
-    version, kind, label, seq, prev, anchor, body = value
-    if type(kind) is not int or kind not in BODIES or not fits(version, range(1, 2)):
-        raise Malformed("R-41.2", "an unknown version or type")
-    if not fits(label, 32) or not fits(seq, range(2**32)):
-        raise Malformed("R-41.3", "label or seq is not of its shape")
-    if not fits(prev, 32) or not fits(anchor, (SIZE, 32)):
-        raise Malformed("R-41.4", "prev or anchor is not of its shape")
-    if not fits(body, BODIES[kind]):
-        raise Malformed("R-41.2", f"the body is not of the shape of type {kind}")
+    version, kind = value[:2]
+    if type(version) is not int or type(kind) is not int:
+        raise Malformed("R-10.4", "version and type are numbers")
+    if version != 1 or kind not in BODIES:
+        raise Malformed("R-41.2", f"version {version} and type {kind} are not known")
+    if not fits(value, _payload(kind)):
+        raise Malformed("R-10.4", f"not the payload of a block of type {kind}")
     return flatten(value, _payload(kind))
 
 
@@ -205,14 +204,13 @@ class Entry(NamedTuple):
 
 
 def open_entry(data: bytes) -> Entry:
-    """R-42.1: `[kind, time, body]`, of exactly this shape and nothing behind it."""
+    """R-42.1: `[kind, time, body]`, of exactly this shape."""
     if not 1 <= len(data) <= MAX_ENTRY:
         raise Malformed("R-42.1", f"an entry of {len(data)} bytes")
-    kind = data[1] if data[0] == 0x83 and len(data) > 1 else 2
-    major, time, pos = head(data, 2)
-    string, length, begin = head(data, pos)
-    whole = major == 0 and string == 2 and begin + length == len(data)
-    if not whole or kind > 1 or time not in TIME or (kind == 1 and length != 32):
-        decode(data, MAX_ENTRY)
-        raise Malformed("R-42.1", "not an entry of kind 0 or 1")
-    return Entry(kind, time, data[begin:])
+    fields: Any = READ_ENTRY(data)
+    if fields is None or (fields[0] == 1 and len(fields[2]) != 32):
+        value = decode(data, MAX_ENTRY)
+        kind = value[0] if isinstance(value, list) and value else None
+        rule = "R-42.1" if type(kind) is int and kind > 1 else "R-10.4"
+        raise Malformed(rule, "not an entry of kind 0 or 1")
+    return Entry._make(fields)

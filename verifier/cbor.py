@@ -23,7 +23,7 @@ import cbor2
 
 from verifier.errors import Malformed
 
-Value: TypeAlias = "int | bytes | str | bool | None | list[Value]"
+Value: TypeAlias = "int | bytes | str | bool | list[Value] | None"
 Shape: TypeAlias = "range | int | type | list[int] | tuple[Shape, ...]"
 Field: TypeAlias = "int | bytes | str | tuple[bytes, ...]"
 

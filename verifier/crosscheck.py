@@ -40,4 +40,6 @@ def root(nodes: Sequence[bytes]) -> bytes:
 def compare(nodes: Sequence[bytes], expected: bytes) -> None:
     """Two implementations that differ say nothing about the log."""
     if root(nodes) != expected:
-        raise Undecided("merkletools computes another root: one of the two implementations is wrong")
+        raise Undecided(
+            "merkletools computes another root: one of the two implementations is wrong"
+        )

@@ -1,10 +1,10 @@
 """The prefix tree over labels, folded from sorted labels (specs/30-directory).
 
 Labels are kept in slots by their first 16 bits. A slot's row holds its labels and leaves in order,
-and its subtree is folded anew from them whenever one changes; above the slots stands a dense heap in
-memory, of which only the paths over changed slots are hashed again. A slot of more than `CAPACITY`
-labels becomes a page of 16 smaller ones, each with a row of its own, and so on as deep as its labels
-share a prefix: so neither many labels nor ground ones make an update slow.
+and its subtree is folded anew from them whenever one changes; above the slots stands a dense heap
+in memory, of which only the paths over changed slots are hashed again. A slot of more than
+`CAPACITY` labels becomes a page of 16 smaller ones, each with a row of its own, and so on as deep
+as its labels share a prefix: so neither many labels nor ground ones make an update slow.
 
     directory = Directory(rows)                 # rows: a dict, or a table on disk
     directory.update({label: leaf(label, value)})
@@ -13,7 +13,7 @@ share a prefix: so neither many labels nor ground ones make an update slow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -68,12 +68,14 @@ def join(left: Cell, right: Cell) -> Cell:
 Part = tuple[Cell, int, int]  # a subtree, the depth of its root, the number of one of its labels
 
 
-def fold(items: Iterable[tuple[bytes, bytes]], depth: int) -> Cell:
+def fold(items: Sequence[tuple[bytes, bytes]], depth: int) -> Cell:
     """The root at `depth` over sorted (label, leaf) pairs that share their first `depth` bits.
 
     Neighbours part where their common prefix ends. The deepest parting closes first, so a stack of
     the open ones is all it takes, as for matching brackets.
     """
+    if len(items) == 1:
+        return Cell(LEAF, items[0][1])
     parts: list[Part] = []
     partings: list[int] = []
     before = 0
@@ -107,7 +109,7 @@ def _lift(part: Part, depth: int) -> Cell:
 
 
 class Heap:
-    """A dense tree over `width` cells in memory: node i has the children 2i and 2i + 1, 1 is the root.
+    """A dense tree over `width` cells: node i has the children 2i and 2i + 1, node 1 is the root.
 
     Labels never leave, so a cell that has become a node remains one.
     """
@@ -115,35 +117,38 @@ class Heap:
     __slots__ = ("hashes", "kinds", "width")
 
     def __init__(self, width: int, content: bytes | None = None) -> None:
-        content = content or bytes(66 * width)
+        """A heap of empty cells, or the one of which `content` was taken."""
         self.width = width
-        self.kinds = bytearray(content[: 2 * width])
-        self.hashes = bytearray(content[2 * width :])
+        self.kinds = bytearray(2 * width)
+        self.hashes = [EMPTY.hash] * (2 * width)
+        if content is not None:
+            self.kinds[:] = content[: 2 * width]
+            hashes = range(2 * width, len(content), 32)
+            self.hashes = [content[at : at + 32] for at in hashes]
 
     def content(self) -> bytes:
-        return bytes(self.kinds + self.hashes)
+        return bytes(self.kinds) + b"".join(self.hashes)
 
     def root(self) -> Cell:
-        return Cell(self.kinds[1], bytes(self.hashes[32:64]))
+        return Cell(self.kinds[1], self.hashes[1])
 
     def update(self, cells: Iterable[tuple[int, Cell]]) -> Cell:
         """Sets these cells and hashes the paths above them again, level by level; the new root."""
         kinds, hashes = self.kinds, self.hashes
         changed = set()
-        for at, (kind, hash_) in cells:
+        for at, cell in cells:
             at += self.width
-            kinds[at] = kind
-            hashes[32 * at : 32 * at + 32] = hash_
+            kinds[at], hashes[at] = cell
             changed.add(at >> 1)
         while changed:
             for at in changed:
-                pair = hashes[64 * at : 64 * at + 64]
-                if kinds[at] == NODE or kinds[2 * at] + kinds[2 * at + 1] > LEAF:
+                left = 2 * at
+                if kinds[at] == NODE or kinds[left] + kinds[left + 1] > LEAF:
                     kinds[at] = NODE
-                    hashes[32 * at : 32 * at + 32] = sha256(b"\x03" + pair).digest()
+                    hashes[at] = sha256(b"\x03" + hashes[left] + hashes[left + 1]).digest()
                 else:
-                    kinds[at] = kinds[2 * at] | kinds[2 * at + 1]
-                    hashes[32 * at : 32 * at + 32] = pair[:32] if kinds[2 * at] else pair[32:]
+                    lone = left if kinds[left] else left + 1
+                    kinds[at], hashes[at] = kinds[lone], hashes[lone]
             changed = {at >> 1 for at in changed if at > 1}
         return self.root()
 
@@ -196,9 +201,7 @@ def _bucket(row: bytes) -> dict[bytes, bytes]:
     return {row[at : at + 32]: row[at + 32 : at + 64] for at in range(34, len(row), 64)}
 
 
-def _by_digits(
-    leaves: Mapping[bytes, bytes], at: int, count: int
-) -> dict[str, dict[bytes, bytes]]:
+def _by_digits(leaves: Mapping[bytes, bytes], at: int, count: int) -> dict[str, dict[bytes, bytes]]:
     """Leaves by `count` hexadecimal digits of their labels, from digit `at` on."""
     parts: dict[str, dict[bytes, bytes]] = {}
     for label, hash_ in leaves.items():

@@ -8,6 +8,7 @@ It is taken apart by offset and its constant bytes are compared; nothing of it i
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from verifier.cbor import head
@@ -18,9 +19,8 @@ BLOCK = b"keyroll/v1/block"
 DELEGATION = b"keyroll/v1/delegation"
 
 START = bytes.fromhex("d8628440a0")
-PROTECTED = bytes.fromhex("5826a201270458 20")  # bstr {1: -8, 4: kid}, up to the kid
-BEFORE_KID = b"\x83" + PROTECTED
-BEFORE_SIG = bytes.fromhex("a05840")
+PROTECTED = b"\x58\x26\xa2\x01\x27\x04\x58\x20"  # bstr {1: -8, 4: kid}, up to the kid
+SIGNATURE = re.compile(b"\x83" + PROTECTED + b"(.{32})\xa0\x58\x40(.{64})", re.DOTALL)
 SIGNATURE_LENGTH = 108
 MAX_SIGNATURES = 4
 
@@ -50,19 +50,17 @@ def open_envelope(data: bytes) -> Envelope:
 
 
 def _signers(data: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Kids and signatures of the array that `data` is; matches of its full length leave no gap."""
     count = data[0] - 0x80
-    if not 0 <= count < 24 or len(data) != 1 + SIGNATURE_LENGTH * count:
+    found = SIGNATURE.findall(data, 1)
+    if len(found) != count or len(data) != 1 + SIGNATURE_LENGTH * count:
         raise Malformed("R-40.1", "the signatures are not an array of the one form")
     if not 1 <= count <= MAX_SIGNATURES:
         raise Malformed("R-40.2", f"{count} signatures")
-    starts = range(1, len(data), SIGNATURE_LENGTH)
-    for at in starts:
-        if data[at : at + 9] != BEFORE_KID or data[at + 41 : at + 44] != BEFORE_SIG:
-            raise Malformed("R-40.1", "a signature that is not of the one form")
-    kids = tuple([data[at + 9 : at + 41] for at in starts])
+    kids, signatures = zip(*found, strict=True)
     if len(set(kids)) != count:
         raise Malformed("R-40.3", "two signatures of one key")
-    return kids, tuple([data[at + 44 : at + 108] for at in starts])
+    return kids, signatures
 
 
 def check_signatures(envelope: Envelope, context: bytes, log_id: bytes, rule: str) -> None:

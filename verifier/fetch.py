@@ -91,16 +91,17 @@ class HttpSource:
         self._retries = RETRIES
 
     def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None:
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while True:
             try:
                 return self._once(path, cap, fresh)
             except (_Passing, OSError, http.client.HTTPException) as error:
                 self._drop()
-                why = str(error) or type(error).__name__
-            if attempt + 1 == ATTEMPTS or not self._may_retry():
-                break
+                attempt += 1
+                if attempt == ATTEMPTS or not self._may_retry():
+                    why = str(error) or type(error).__name__
+                    raise Undecided(f"{path} could not be fetched: {why}") from error
             time.sleep(PAUSE * 2**attempt)
-        raise Undecided(f"{path} could not be fetched: {why}")
 
     def _once(self, path: str, cap: int, fresh: bool) -> bytes | None:
         connection = self._connection()
@@ -149,9 +150,11 @@ class HttpSource:
 def _deadline(connection: http.client.HTTPConnection) -> Iterator[None]:
     """Cuts the connection at the deadline, wherever a slow peer holds it up."""
 
+    connected: socket.socket = connection.sock
+
     def cut() -> None:
         with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+            connected.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(DEADLINE, cut)
     timer.daemon = True

@@ -1,33 +1,47 @@
 """Single judgements, each a pure function of bytes: what test vectors and evidence are made of.
 
-Each returns what the input yields, or raises `Invalid` with its `verdict` and `rule`.
+Each returns what the input yields, or raises `Invalid` with its `verdict` and `rule`. `judge` takes
+the kinds and inputs of `specs/vectors`, in which byte strings are hexadecimal.
 
     tree_root, directory_root = judge_log(entries)
+    judge("inclusion", {"leaf": "…", "index": 3, "size": 9, "proof": [], "root": "…"})
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 from verifier.blocks import Block, open_block, open_entry
 from verifier.cbor import Value, decode
 from verifier.directory import Directory, fold
-from verifier.errors import BrokenRule, Malformed
-from verifier.merkle import check_consistency, check_inclusion, leaf_hash, prefix_root, tile_levels
-from verifier.note import Checkpoint, Note, open_checkpoint, open_note, parse_note, parse_vkey
+from verifier.directory import leaf as directory_leaf
+from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed
+from verifier.keys import require_ed25519, require_x25519, verifies
+from verifier.merkle import (
+    WIDTH,
+    check_consistency,
+    check_inclusion,
+    leaf_hash,
+    prefix_root,
+    tile_levels,
+    tree_root,
+)
+from verifier.note import Checkpoint, Signer, open_checkpoint, open_note, parse_vkey
 from verifier.replay import Replay
-from verifier.vrf import verify, verify_label
+from verifier.rules import events
+from verifier.vrf import commitment, verify, verify_label
 
-MAX_CBOR = 1 << 20
 TILE_PATH = re.compile(
-    r"tile/(?P<level>entries|0|[1-9]|[1-5][0-9]|6[0-3])/(?P<number>(?:x[0-9]{3}/)*[0-9]{3})"
-    r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
+    r"tile/(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])/(?P<number>(?:x[0-9]{3}/)*[0-9]{3})"
+    r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?",
+    re.ASCII,
 )
 
 
-def judge_cbor(data: bytes, cap: int = MAX_CBOR) -> Value:
+def judge_cbor(data: bytes, cap: int) -> Value:
     """Specs 10."""
     return decode(data, cap)
 
@@ -37,30 +51,45 @@ def judge_block(data: bytes, log_id: bytes | None) -> Block:
     return open_block(data, log_id)
 
 
-def judge_log(entries: Sequence[bytes], log_id: bytes | None = None) -> tuple[bytes, bytes]:
-    """Roots of the tree and of the directory of a whole log, every rule of specs 40 and 50 checked.
+class LogJudgement(NamedTuple):
+    """The roots of a log, and the loud events of each block in its last batch."""
+
+    tree_root: bytes
+    directory_root: bytes
+    events: list[list[int]]
+
+
+def replay_log(entries: Sequence[bytes], log_id: bytes | None = None) -> LogJudgement:
+    """A whole log replayed, every rule of specs 40 and 50 checked.
 
     Without a log id the first block's hash is taken.
     """
     leaves = [leaf_hash(entry) for entry in entries]
     levels = tile_levels(leaves)
-    directory = Directory({})
     replay: Replay | None = None
+    loud: list[list[int]] = []
+    batch: list[list[int]] = []
     for index, data in enumerate(entries):
         entry = open_entry(data)
         if entry.kind == 0:
             block = open_block(entry.content, log_id)
             log_id = log_id or block.hash
-            replay = replay or Replay(log_id, {}, {}, directory)
-            replay.block(entry.time, leaves[index], block)
+            replay = replay or Replay(log_id, {}, {}, Directory({}))
+            batch.append(events(*replay.block(entry.time, leaves[index], block)))
         elif replay is None:
             raise BrokenRule("R-42.4", "entry 0 is not log.create", 0)
         else:
             replay.close(entry.time, entry.content, prefix_root(levels, index + 1))
+            loud, batch = batch, []
     if replay is None:
         raise BrokenRule("R-42.4", "an empty log")
     replay.finish()
-    return prefix_root(levels, len(leaves)), directory.root()
+    return LogJudgement(prefix_root(levels, len(leaves)), replay.directory_root(), loud)
+
+
+def judge_log(entries: Sequence[bytes], log_id: bytes | None = None) -> tuple[bytes, bytes]:
+    """The roots of tree and directory of a whole log."""
+    return replay_log(entries, log_id)[:2]
 
 
 def judge_inclusion(
@@ -77,28 +106,24 @@ def judge_consistency(
     check_consistency(old, new, old_root, new_root, proof)
 
 
-def judge_note(data: bytes, vkey: str | None = None) -> Note:
-    """Specs 60: the form of a signed note, and with a verifier key its signature."""
-    if vkey is not None:
-        open_note(data, parse_vkey(vkey))
-    return parse_note(data)
+def judge_note(data: bytes, vkeys: Sequence[str]) -> tuple[str, list[Signer]]:
+    """The text of a signed note, and who of the known keys signed it (R-60.1 to R-60.6)."""
+    return open_note(data, [parse_vkey(vkey) for vkey in vkeys])
 
 
 def judge_checkpoint(data: bytes, vkey: str) -> Checkpoint:
-    """Specs 60: a checkpoint signed by the key whose name is its origin."""
+    """A checkpoint signed by the key whose name is its origin (R-60.7 to R-60.9)."""
     return open_checkpoint(data, parse_vkey(vkey))
 
 
-def judge_directory(leaves: Iterable[tuple[bytes, bytes]]) -> bytes:
+def judge_directory(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     """R-30.1 to R-30.3: the root over (label, value) pairs, in any order, no label twice."""
-    from verifier.directory import leaf
-
-    items = sorted(leaves)
+    items = sorted(pairs)
     if any(len(part) != 32 for item in items for part in item):
         raise Malformed("R-30.1", "labels and values are 32 bytes")
     if any(before[0] == after[0] for before, after in pairwise(items)):
         raise Malformed("R-30.3", "a label twice")
-    return fold([(label, leaf(label, held)) for label, held in items], 0).hash
+    return fold([(label, directory_leaf(label, held)) for label, held in items], 0).hash
 
 
 def judge_tile_path(path: str) -> tuple[str, int, int]:
@@ -107,13 +132,32 @@ def judge_tile_path(path: str) -> tuple[str, int, int]:
     if found is None:
         raise Malformed("R-20.5", f"{path!r} is not the path of a tile")
     groups = found["number"].replace("x", "").split("/")
-    width = int(found["width"] or 256)
-    if width > 255 and found["width"] or (len(groups) > 1 and groups[0] == "000"):
+    width = int(found["width"] or WIDTH)
+    if (found["width"] and width >= WIDTH) or (len(groups) > 1 and groups[0] == "000"):
         raise Malformed("R-20.5", f"{path!r} is not the one spelling of a tile's path")
     number = int("".join(groups))
     if number >= 2**63:
-        raise Malformed("R-20.2", "a tile beyond the largest tree")
+        raise Malformed("R-20.5", "a tile beyond the largest tree")
     return found["level"], number, width
+
+
+def judge_tile(data: bytes, width: int) -> list[bytes]:
+    """R-20.6: the hashes of a tile."""
+    if len(data) != 32 * width:
+        raise Malformed("R-20.6", f"{len(data)} bytes for {width} hashes")
+    return [data[at : at + 32] for at in range(0, len(data), 32)]
+
+
+def judge_bundle(data: bytes, width: int) -> list[bytes]:
+    """R-20.6: the entries of a bundle."""
+    entries, at = [], 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+        entries.append(data[at + 2 : end])
+        at = end
+    if at != len(data) or len(entries) != width or not all(entries):
+        raise Malformed("R-20.6", f"not a bundle of {width} entries")
+    return entries
 
 
 def judge_vrf(public: bytes, alpha: bytes, proof: bytes) -> bytes:
@@ -121,16 +165,144 @@ def judge_vrf(public: bytes, alpha: bytes, proof: bytes) -> bytes:
     return verify_label(public, alpha, proof)
 
 
-__all__ = [
-    "judge_block",
-    "judge_cbor",
-    "judge_checkpoint",
-    "judge_consistency",
-    "judge_directory",
-    "judge_inclusion",
-    "judge_log",
-    "judge_note",
-    "judge_tile_path",
-    "judge_vrf",
-    "verify",
-]
+Given = Mapping[str, Any]
+Found = dict[str, Any]
+
+
+def judge(kind: str, given: Given) -> Found:
+    """What a vector's input yields, as its `output`. KeyError: a kind that is not judged here."""
+    return JUDGES[kind](given)
+
+
+def _octets(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def _all(texts: Sequence[str]) -> list[bytes]:
+    return [bytes.fromhex(text) for text in texts]
+
+
+def _block(given: Given) -> Found:
+    log_id = given["log_id"] and _octets(given["log_id"])
+    return {"hash": open_block(_octets(given["bytes"]), log_id).hash.hex()}
+
+
+def _log(given: Given) -> Found:
+    tree, directory, loud = replay_log(
+        _all(given["entries"]), given["log_id"] and _octets(given["log_id"])
+    )
+    return {"tree": tree.hex(), "directory": directory.hex(), "events": loud}
+
+
+def _cbor(given: Given) -> Found:
+    decode(_octets(given["bytes"]), given["cap"])
+    return {}
+
+
+def _note(given: Given) -> Found:
+    text, signers = judge_note(_octets(given["note"]), given["vkeys"])
+    told = [{"name": signer.key.name, "time": signer.time} for signer in signers]
+    return {"text": text.encode().hex(), "signers": told}
+
+
+def _checkpoint(given: Given) -> Found:
+    found = judge_checkpoint(_octets(given["note"]), given["vkey"])
+    return {"origin": found.origin, "size": found.size, "root": found.root.hex()}
+
+
+def _vkey(given: Given) -> Found:
+    key = parse_vkey(given["vkey"])
+    return {"name": key.name, "key": key.key.hex(), "type": key.type}
+
+
+def _ed25519(given: Given) -> Found:
+    require_ed25519(_octets(given["key"]))
+    return {}
+
+
+def _x25519(given: Given) -> Found:
+    require_x25519(_octets(given["key"]))
+    return {}
+
+
+def _signature(given: Given) -> Found:
+    signature, message, key = _all([given["signature"], given["message"], given["key"]])
+    if not verifies(signature, message, key):
+        raise BadSignature("R-15.3", "the signature does not verify")
+    return {}
+
+
+def _vrf(given: Given) -> Found:
+    public, alpha, proof = _all([given["public"], given["alpha"], given["proof"]])
+    label = verify_label(public, alpha, proof)
+    return {"beta": verify(public, alpha, proof).hex(), "label": label.hex()}
+
+
+def _opening(given: Given) -> Found:
+    return {"commitment": commitment(_octets(given["nonce"]), given["identifier"]).hex()}
+
+
+def _path(given: Given) -> Found:
+    level, number, width = judge_tile_path(given["path"])
+    return {"level": level if level == "entries" else int(level), "index": number, "width": width}
+
+
+def _tile(given: Given) -> Found:
+    judge_tile(_octets(given["bytes"]), given["width"])
+    return {}
+
+
+def _bundle(given: Given) -> Found:
+    entries = judge_bundle(_octets(given["bytes"]), given["width"])
+    return {"entries": [entry.hex() for entry in entries]}
+
+
+def _tree(given: Given) -> Found:
+    return {"root": tree_root([leaf_hash(entry) for entry in _all(given["entries"])]).hex()}
+
+
+def _inclusion(given: Given) -> Found:
+    leaf, root = _octets(given["leaf"]), _octets(given["root"])
+    check_inclusion(leaf, given["index"], given["size"], _all(given["proof"]), root)
+    return {}
+
+
+def _consistency(given: Given) -> Found:
+    roots = _octets(given["old_root"]), _octets(given["new_root"])
+    check_consistency(given["old"], given["new"], *roots, _all(given["proof"]))
+    return {}
+
+
+def _directory(given: Given) -> Found:
+    pairs = [(_octets(label), _octets(held)) for label, held in given["pairs"]]
+    return {"root": judge_directory(pairs).hex()}
+
+
+JUDGES: Mapping[str, Callable[[Given], Found]] = {
+    "block": _block,
+    "bundle": _bundle,
+    "cbor": _cbor,
+    "checkpoint": _checkpoint,
+    "consistency": _consistency,
+    "directory": _directory,
+    "ed25519": _ed25519,
+    "inclusion": _inclusion,
+    "log": _log,
+    "note": _note,
+    "opening": _opening,
+    "signature": _signature,
+    "tile": _tile,
+    "tile-path": _path,
+    "tree": _tree,
+    "vkey": _vkey,
+    "vrf": _vrf,
+    "x25519": _x25519,
+}
+
+
+def verdict(kind: str, given: Given) -> tuple[str, str, Found | None]:
+    """Verdict, rule and output of a vector's input; rule is empty and output None as they apply."""
+    try:
+        return "ok", "", judge(kind, given)
+    except Invalid as error:
+        return error.verdict, error.rule, None

@@ -28,14 +28,14 @@ LOW_ORDER = frozenset(
 
 def require_ed25519(key: bytes) -> None:
     """R-15.1: canonical, on the curve, of the prime-order subgroup, not the identity."""
-    if not crypto_core_ed25519_is_valid_point(key):
+    if len(key) != 32 or not crypto_core_ed25519_is_valid_point(key):
         raise Malformed("R-15.1", f"{key.hex()} is no acceptable Ed25519 key")
 
 
 def require_x25519(key: bytes) -> None:
     """R-15.2: the top bit is clear and u is reduced, both by u < P, and not of low order."""
     u = int.from_bytes(key, "little")
-    if u >= P or u in LOW_ORDER:
+    if len(key) != 32 or u >= P or u in LOW_ORDER:
         raise Malformed("R-15.2", f"{key.hex()} is no acceptable X25519 key")
 
 

@@ -12,15 +12,15 @@ returned, everything up to there has been checked and the rows are those of a wh
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
-from verifier.blocks import LOG_CREATE, ZERO, Block
 from verifier import cbor
+from verifier.blocks import ZERO, Block
 from verifier.directory import Directory, accumulate, value
 from verifier.directory import leaf as directory_leaf
 from verifier.errors import BrokenRule
 from verifier.merkle import EMPTY_ROOT
-from verifier.rules import Chain, LogState, Place, State, apply, create_log, restore
+from verifier.rules import Chain, LogState, Place, State, apply, check_link, create_log, restore
 
 MAX_BATCH = 4_096
 MAX_ANCHOR_AGE = 86_400_000
@@ -72,19 +72,20 @@ class Replay:
     def directory_root(self) -> bytes:
         return self._directory.root()
 
-    def block(self, time: int, leaf: bytes, block: Block) -> None:
-        """The next entry, of kind 0. `leaf` is its leaf hash."""
+    def block(self, time: int, leaf: bytes, block: Block) -> tuple[State | None, State]:
+        """The next entry, of kind 0, and its leaf hash: its chain's state before and after."""
         index = self.size
         if self._blocks >= MAX_BATCH:
             raise BrokenRule("R-42.2", f"a batch of more than {MAX_BATCH} blocks", index)
         self._check_time(time)
         try:
-            self._admit(block, index, time, leaf)
+            states = self._admit(block, index, time, leaf)
         except BrokenRule as error:
             error.index = index
             raise
         self._blocks += 1
         self.size += 1
+        return states
 
     def close(self, time: int, body: bytes, tree_root: bytes) -> None:
         """The next entry, of kind 1. `tree_root` is the root of the tree that ends with it."""
@@ -112,7 +113,9 @@ class Replay:
             raise BrokenRule("R-42.3", "time runs backwards", self.size)
         self._batch_time = time
 
-    def _admit(self, block: Block, index: int, time: int, leaf: bytes) -> None:
+    def _admit(
+        self, block: Block, index: int, time: int, leaf: bytes
+    ) -> tuple[State | None, State]:
         chain: Chain | None = None
         state: State
         if self.log is None:
@@ -120,13 +123,14 @@ class Replay:
             if (block.anchor_size, block.anchor_root) != (0, EMPTY_ROOT):
                 raise BrokenRule("R-42.4", "the anchor of log.create is that of the empty tree")
             if block.hash != self.log_id:
-                raise BrokenRule("R-61.1", "the first block is not the one whose hash is the log id")
+                raise BrokenRule("R-61.1", "the first block does not hash to the log id")
         else:
             chain = self._chain(block.label)
-            if block.kind != LOG_CREATE:
-                self._check_anchor(block, index, time, chain)
+            check_link(chain, block, self.log)
+            self._check_anchor(block, index, time, chain)
             state = apply(chain, block, Place(index, time, self.log_id, self.log))
         self._keep(block.label, chain, state, index, leaf)
+        return chain and chain.state, state
 
     def _check_anchor(self, block: Block, index: int, time: int, chain: Chain | None) -> None:
         size = block.anchor_size
@@ -137,7 +141,7 @@ class Replay:
             raise BrokenRule("R-44.2", f"the anchor is no tree of size {size} of this log")
         if time - int.from_bytes(bound[:8], "big") > MAX_ANCHOR_AGE:
             raise BrokenRule("R-44.3", "the anchor is more than a day old")
-        if chain is not None and size <= chain.state.index:
+        if chain is not None and size <= chain.state.leaf_index:
             raise BrokenRule("R-44.4", "the anchor does not hold the chain's previous block")
 
     def _chain(self, label: bytes) -> Chain | None:

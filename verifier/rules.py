@@ -1,6 +1,7 @@
 """What a block may do to its chain: the state machine (specs/50-rules).
 
-    state = apply(log, chain, block, index, time, log_id)     # or BrokenRule
+    check_link(chain, block, log)                             # or BrokenRule
+    state = apply(chain, block, Place(index, time, log_id, log))
 
 `log` is the state of the log's own chain before this block, `chain` that of the block's label, or
 None. Blocks come from `blocks.open_block`, so shape and signatures are settled; the anchor is
@@ -27,11 +28,14 @@ from verifier.errors import BrokenRule
 
 DAY = 86_400_000
 MAX_RETIRED = 1_024
+RESET, CLOSED, ADDED_BY_RECOVERY, RECOVERY_REVOKED, ALL_OTHERS_REVOKED = range(5)
 ORIGIN_LENGTHS = range(1, 129)
 ORIGIN_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {"+"}
 
 
 class Limits(NamedTuple):
+    """What no block may exceed; sizes in bytes."""
+
     block_bytes: int
     devices: int
     members: int
@@ -39,15 +43,19 @@ class Limits(NamedTuple):
 
 
 class Demands(NamedTuple):
+    """The least that the log asks its clients to demand; max_age in ms."""
+
     witnesses: int
     auditors: int
     max_age: int
 
 
 class LogState(NamedTuple):
+    """What the log's own chain resolves to."""
+
     tag: int
     head: bytes
-    index: int
+    leaf_index: int
     born: int
     origin: str
     app_root: bytes
@@ -61,18 +69,17 @@ class LogState(NamedTuple):
     retired: bytes
 
 
-class Device(NamedTuple):
-    signing: bytes
-    encryption: bytes
-    kind: int
-    added_by: bytes
-    index: int
+# Signing and encryption key, kind (0 ordinary, 1 recovery), the signing key of the device that
+# added it, leaf index. A plain tuple, as it is encoded with every new state.
+Device = tuple[bytes, bytes, int, bytes, int]
 
 
 class UserState(NamedTuple):
+    """What a user's chain resolves to."""
+
     tag: int
     head: bytes
-    index: int
+    leaf_index: int
     born: int
     commitment: bytes
     epoch: int
@@ -82,7 +89,7 @@ class UserState(NamedTuple):
     devices: list[Device]
     retired: bytes
     day: int
-    count: int
+    day_count: int
 
 
 State = LogState | UserState
@@ -101,14 +108,13 @@ def restore(fields: Any) -> State:
     if fields[0] == 0:
         state = LogState(*fields)
         return state._replace(limits=Limits(*state.limits), demands=Demands(*state.demands))
-    fields[9] = [Device(*device) for device in fields[9]]
     return UserState(*fields)
 
 
 class Place(NamedTuple):
-    """Where a block stands: leaf index, the entry's time, the log and its state before the block."""
+    """Where a block stands, and the log's own state before it."""
 
-    index: int
+    leaf_index: int
     time: int
     log_id: bytes
     log: LogState
@@ -129,29 +135,50 @@ def create_log(block: Block, index: int, time: int) -> LogState:
     if block.size > limits.block_bytes:
         raise BrokenRule("R-41.1", "the block is longer than its own limit")
     _require_signers(block, (keys[0], keys[2]))
-    return LogState(
-        0, block.hash, index, time, origin, *keys, limits, heartbeat, Demands(*demands), b""
-    )
+    frame = (0, block.hash, index, time, origin, *keys)
+    return LogState._make((*frame, limits, heartbeat, Demands(*demands), b""))
 
 
-def apply(chain: Chain | None, block: Block, place: Place) -> State:
-    """The chain's state after the block (R-41.1, R-43, R-50 and on; the anchor is not asked)."""
-    if block.size > place.log.limits.block_bytes:
+def check_link(chain: Chain | None, block: Block, log: LogState) -> None:
+    """The block continues its chain (R-42.4, R-43) and is not too long (R-41.1)."""
+    if block.size > log.limits.block_bytes:
         raise BrokenRule("R-41.1", "the block is longer than the log's limit")
     if block.kind == LOG_CREATE:
         raise BrokenRule("R-42.4", "a second log.create")
     if (chain is None) != (block.kind == USER_CREATE):
         raise BrokenRule("R-43.2", "a create on a chain that exists, or no chain to continue")
     if chain is None:
-        return _create_user(block, place)
-    state = chain.state
-    if isinstance(state, LogState) != (block.kind == LOG_POLICY):
+        return
+    if isinstance(chain.state, LogState) != (block.kind == LOG_POLICY):
         raise BrokenRule("R-43.2", "the chain is not of the block's kind")
-    if block.seq != chain.length or block.prev != state.head:
+    if block.seq != chain.length or block.prev != chain.state.head:
         raise BrokenRule("R-43.1", "seq or prev is not that of the chain's head")
-    if isinstance(state, LogState):
-        return _policy(state, block, place.index)
-    return _STEPS[block.kind](state, block, place)
+
+
+def apply(chain: Chain | None, block: Block, place: Place) -> State:
+    """The chain's state after a block that continues it (R-50 and on)."""
+    if chain is None:
+        return _create_user(block, place)
+    if isinstance(chain.state, LogState):
+        return _policy(chain.state, block, place.leaf_index)
+    return _STEPS[block.kind](chain.state, block, place)
+
+
+def events(before: State | None, after: State) -> list[int]:
+    """The loud events of a step: what every contact of a user is told."""
+    if not isinstance(before, UserState) or not isinstance(after, UserState):
+        return []
+    if after.epoch > before.epoch:
+        return [RESET]
+    if before.devices and not after.devices:
+        return [CLOSED]
+    if len(after.devices) > len(before.devices):
+        author = after.devices[-1][3]
+        recovery = any(device[0] == author and device[2] == 1 for device in before.devices)
+        return [ADDED_BY_RECOVERY] if recovery else []
+    kinds = [device[2] for device in before.devices if device not in after.devices]
+    found = [RECOVERY_REVOKED] if 1 in kinds else []
+    return [*found, ALL_OTHERS_REVOKED] if len(after.devices) == 1 else found
 
 
 def _require_signers(block: Block, signers: Collection[bytes]) -> None:
@@ -172,7 +199,7 @@ def _policy(log: LogState, block: Block, index: int) -> LogState:
         raise BrokenRule("R-51.3", "a new key that is in use, retired or given twice")
     return log._replace(
         head=block.hash,
-        index=index,
+        leaf_index=index,
         app_root=app_root,
         enrolment=enrolment,
         limits=limits,
@@ -188,17 +215,17 @@ def _create_user(block: Block, place: Place) -> UserState:
     if delegation.epoch != 0:
         raise BrokenRule("R-52.4", "the epoch of a first delegation is not 0")
     _require_fresh((signing, encryption, user_key), (delegation.ephemeral,), b"")
-    device = _first_device(signing, encryption, kind, place.index)
+    device = _first_device(signing, encryption, kind, place.leaf_index)
     return UserState(
         1,
         block.hash,
-        place.index,
+        place.leaf_index,
         place.time,
         delegation.commitment,
         0,
         0,
         user_key,
-        place.index,
+        place.leaf_index,
         [device],
         b"",
         place.time // DAY,
@@ -218,7 +245,7 @@ def _reset(state: UserState, block: Block, place: Place) -> UserState:
         (delegation.ephemeral, *_current(state)),
         state.retired,
     )
-    device = _first_device(signing, encryption, kind, place.index)
+    device = _first_device(signing, encryption, kind, place.leaf_index)
     return _follow(
         state,
         block,
@@ -226,7 +253,7 @@ def _reset(state: UserState, block: Block, place: Place) -> UserState:
         epoch=state.epoch + 1,
         generation=state.generation + 1,
         user_key=user_key,
-        user_key_index=place.index,
+        user_key_index=place.leaf_index,
         devices=[device],
         retired=state.retired + b"".join(_current(state)),
     )
@@ -239,7 +266,7 @@ def _add(state: UserState, block: Block, place: Place) -> UserState:
     _require_fresh((signing, encryption), _current(state), state.retired)
     if len(state.devices) >= place.log.limits.devices:
         raise BrokenRule("R-53.4", f"more than {place.log.limits.devices} devices")
-    device = Device(signing, encryption, kind, author, place.index)
+    device = (signing, encryption, kind, author, place.leaf_index)
     return _follow(state, block, place, devices=[*state.devices, device])
 
 
@@ -247,9 +274,11 @@ def _revoke(state: UserState, block: Block, place: Place) -> UserState:
     author, revoked, user_key, _root = block.body
     _require_signers(block, (author,))
     _require_author(state, author)
-    out = [device for device in state.devices if device.signing in revoked]
-    if tuple(device.signing for device in out) != revoked or author in revoked:
-        raise BrokenRule("R-53.5", "revoked are devices of the state, once, in order, not the author")
+    out = [device for device in state.devices if device[0] in revoked]
+    if tuple([signing for signing, *_ in out]) != revoked or author in revoked:
+        raise BrokenRule(
+            "R-53.5", "revoked are not devices of the state, once, in order, without author"
+        )
     if len(state.retired) > 32 * MAX_RETIRED:
         raise BrokenRule("R-53.6", f"more than {MAX_RETIRED} retired keys")
     _require_fresh((user_key,), _current(state), state.retired)
@@ -260,8 +289,8 @@ def _revoke(state: UserState, block: Block, place: Place) -> UserState:
         place,
         generation=state.generation + 1,
         user_key=user_key,
-        user_key_index=place.index,
-        devices=[device for device in state.devices if device.signing not in revoked],
+        user_key_index=place.leaf_index,
+        devices=[device for device in state.devices if device[0] not in revoked],
         retired=b"".join((state.retired, *_keys(out), state.user_key)),
     )
 
@@ -291,10 +320,12 @@ _STEPS = {
 def _follow(state: UserState, block: Block, place: Place, **changes: Any) -> UserState:
     """The state with these changes and what every block changes; R-53.7."""
     day = place.time // DAY
-    count = state.count + 1 if day == state.day else 1
+    count = state.day_count + 1 if day == state.day else 1
     if count > place.log.limits.blocks_per_day:
         raise BrokenRule("R-53.7", f"more than {place.log.limits.blocks_per_day} blocks in a day")
-    return state._replace(head=block.hash, index=place.index, day=day, count=count, **changes)
+    return state._replace(
+        head=block.hash, leaf_index=place.leaf_index, day=day, day_count=count, **changes
+    )
 
 
 def _check_delegation(delegation: Delegation, purpose: int, place: Place) -> None:
@@ -309,11 +340,11 @@ def _check_delegation(delegation: Delegation, purpose: int, place: Place) -> Non
 def _first_device(signing: bytes, encryption: bytes, kind: int, index: int) -> Device:
     if kind != 0:
         raise BrokenRule("R-53.2", "the first device of an epoch is an ordinary one")
-    return Device(signing, encryption, kind, signing, index)
+    return signing, encryption, kind, signing, index
 
 
 def _require_author(state: UserState, author: bytes) -> None:
-    if not any(device.signing == author for device in state.devices):
+    if not any(signing == author for signing, *_ in state.devices):
         raise BrokenRule("R-53.3", "the author is not a device of the state")
 
 
@@ -326,7 +357,7 @@ def _require_fresh(entering: tuple[bytes, ...], taken: Iterable[bytes], retired:
 
 
 def _keys(devices: Iterable[Device]) -> list[bytes]:
-    return [key for device in devices for key in (device.signing, device.encryption)]
+    return [key for device in devices for key in device[:2]]
 
 
 def _current(state: UserState) -> list[bytes]:

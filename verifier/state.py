@@ -1,9 +1,9 @@
 """What an audit keeps on disk, in one SQLite file per log (WAL).
 
-Rows wait in memory until `commit`, which the audit calls at the end of a batch only: one transaction
-moves chains, directory, bounds, tiles and position together, so a killed audit finds the state of
-a whole batch. Every row carries a checksum over table, key and content: a disk that flips bits must
-end in `Undecided`, never in an accusation.
+Rows wait in memory until `commit`, which the audit calls at the end of a batch only: one
+transaction moves chains, directory, bounds, tiles and position together, so a killed audit finds
+the state of a whole batch. Every row carries a checksum over table, key and content: a disk that
+flips bits must end in `Undecided`, never in an accusation.
 
     with State.open(path, log_id) as state:
         state.chains[label] = row
@@ -27,7 +27,7 @@ FORMAT = b"keyroll-verifier state 1"
 KEPT = {"chain": 40_000, "region": 60_000, "bound": 10_000, "tile": 0, "meta": 16}
 PRAGMAS = (
     "journal_mode = WAL",
-    "synchronous = NORMAL",
+    "synchronous = FULL",
     "locking_mode = EXCLUSIVE",
     "cache_size = -8000",
     "wal_autocheckpoint = 4000",
@@ -74,7 +74,8 @@ class Table(Generic[Key]):
     def flush(self) -> None:
         rows = self._rows
         self._db.executemany(
-            self._insert, [(key, rows[key] + self._sum(key, rows[key])) for key in sorted(self._changed)]
+            self._insert,
+            [(key, rows[key] + self._sum(key, rows[key])) for key in sorted(self._changed)],
         )
 
     def settle(self) -> None:
@@ -90,7 +91,9 @@ class Table(Generic[Key]):
     def _open(self, key: Key, stored: bytes) -> bytes:
         row = stored[:-4]
         if stored[-4:] != self._sum(key, row):
-            raise Undecided(f"the local state is damaged (table {self._name}); remove it and start anew")
+            raise Undecided(
+                f"the local state is damaged (table {self._name}); remove it and start anew"
+            )
         return row
 
 

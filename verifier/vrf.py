@@ -1,25 +1,27 @@
 """ECVRF-EDWARDS25519-SHA512-TAI: verification (RFC 9381 §5.3, suite 03; specs/36-labels).
 
-libsodium multiplies only points of the prime-order subgroup, and RFC 9381 lets Gamma have a small
-torsion part, so a point is split into the two: they are multiplied by the scalar modulo the group
-order and modulo 8.
+Gamma must be of the prime-order subgroup here, which is stricter than the RFC and lets libsodium
+do all multiplications: it refuses other points, and products that are the identity.
 
-    label = verify_label(vrf_key, identifier, proof)        # or Malformed, BadSignature
+    label = verify_label(vrf_key, identifier, proof)        # or Malformed
 """
 
 from __future__ import annotations
 
-from hashlib import sha512
+from hashlib import sha256, sha512
 
-from nacl import bindings
+from nacl.bindings import (
+    crypto_core_ed25519_add,
+    crypto_core_ed25519_is_valid_point,
+    crypto_core_ed25519_sub,
+    crypto_scalarmult_ed25519_base_noclamp,
+    crypto_scalarmult_ed25519_noclamp,
+)
 from nacl.exceptions import RuntimeError as NotOnCurve
 
-from verifier.errors import BadSignature, Malformed
-from verifier.keys import require_ed25519
+from verifier.errors import Malformed
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
-COFACTOR = 8
-INVERSE_OF_COFACTOR = pow(COFACTOR, -1, ORDER)
 SUITE = b"\x03"
 IDENTITY = (1).to_bytes(32, "little")
 PROOF_LENGTH = 80
@@ -36,14 +38,24 @@ def verify_label(public: bytes, identifier: bytes, proof: bytes) -> bytes:
 
 def verify(public: bytes, alpha: bytes, proof: bytes) -> bytes:
     """The 64 bytes of beta, if `proof` is one for `alpha` under `public`."""
-    require_ed25519(public)
+    if len(public) != 32 or not crypto_core_ed25519_is_valid_point(public):
+        raise Malformed("R-36.1", "the VRF key is not acceptable (R-15.1)")
     gamma, challenge, s = _decode(proof)
     point = encode_to_curve(public, alpha)
-    u = _sub(_times_base(s), multiply(challenge, public))
-    v = _sub(multiply(s, point), multiply(challenge, gamma))
+    try:
+        u = crypto_core_ed25519_sub(
+            crypto_scalarmult_ed25519_base_noclamp(s),
+            crypto_scalarmult_ed25519_noclamp(challenge, public),
+        )
+        v = crypto_core_ed25519_sub(
+            crypto_scalarmult_ed25519_noclamp(s, point),
+            crypto_scalarmult_ed25519_noclamp(challenge, gamma),
+        )
+    except NotOnCurve as error:
+        raise Malformed("R-36.3", "the proof does not verify") from error
     hashed = sha512(SUITE + b"\x02" + public + point + gamma + u + v + b"\x00").digest()
-    if int.from_bytes(hashed[:16], "little") != challenge:
-        raise BadSignature("R-36.3", "the proof does not verify")
+    if hashed[:16] != challenge[:16]:
+        raise Malformed("R-36.3", "the proof does not verify")
     return sha512(SUITE + b"\x03" + _clear(gamma) + b"\x00").digest()
 
 
@@ -51,64 +63,45 @@ def encode_to_curve(public: bytes, alpha: bytes) -> bytes:
     """Try and increment (RFC 9381 §5.4.1.1), salted with the public key."""
     for counter in range(256):
         hashed = sha512(SUITE + b"\x01" + public + alpha + bytes([counter, 0])).digest()[:32]
-        if is_point(hashed) and (point := _clear(hashed)) != IDENTITY:
+        if _is_canonical(hashed) and (point := _clear(hashed)) != IDENTITY:
             return point
     raise Malformed("R-36.1", "no point for this input")  # of probability 2^-256
 
 
-def is_point(data: bytes) -> bool:
-    """Whether `data` is the canonical encoding of a point on the curve, of any order."""
-    try:
-        return _add(data, IDENTITY) == data
-    except NotOnCurve:
-        return False
+def commitment(nonce: bytes, identifier: str) -> bytes:
+    """R-36.5, R-36.6: what stands in a block for an identifier."""
+    data = identifier.encode("utf-8")
+    if not 1 <= len(data) <= MAX_IDENTIFIER:
+        raise Malformed("R-36.5", f"an identifier of {len(data)} bytes")
+    if any(character < " " or "\x7f" <= character <= "\x9f" for character in identifier):
+        raise Malformed("R-36.5", "a control character in an identifier")
+    if len(nonce) != 32:
+        raise Malformed("R-36.6", "the nonce of a commitment is 32 bytes")
+    return sha256(b"\x06" + nonce + data).digest()
 
 
-def multiply(scalar: int, point: bytes) -> bytes:
-    """scalar · point for any point on the curve."""
-    main = _times(INVERSE_OF_COFACTOR, _clear(point))
-    torsion = _sub(point, main)
-    product = _times(scalar % ORDER, main)
-    for _ in range(scalar % COFACTOR):
-        product = _add(product, torsion)
-    return product
-
-
-def _decode(proof: bytes) -> tuple[bytes, int, int]:
-    """Gamma, c and s (R-36.2)."""
+def _decode(proof: bytes) -> tuple[bytes, bytes, bytes]:
+    """R-36.2: Gamma, c and s, the numbers as 32 bytes little-endian."""
     if len(proof) != PROOF_LENGTH:
         raise Malformed("R-36.2", f"a proof of {len(proof)} bytes")
-    gamma, s = proof[:32], int.from_bytes(proof[48:], "little")
-    if not is_point(gamma):
-        raise Malformed("R-36.2", "Gamma is not a point in its canonical form")
-    if s >= ORDER:
-        raise Malformed("R-36.2", "s is not below the group order")
-    return gamma, int.from_bytes(proof[32:48], "little"), s
+    gamma, challenge, s = proof[:32], proof[32:48] + bytes(16), proof[48:]
+    if not crypto_core_ed25519_is_valid_point(gamma):
+        raise Malformed("R-36.2", "Gamma is no canonical point of the prime-order subgroup")
+    if not 0 < int.from_bytes(s, "little") < ORDER or not any(challenge):
+        raise Malformed("R-36.2", "c or s is zero, or s is not below the group order")
+    return gamma, challenge, s
+
+
+def _is_canonical(data: bytes) -> bool:
+    """Whether `data` is the canonical encoding of a point on the curve, of any order."""
+    try:
+        return crypto_core_ed25519_add(data, IDENTITY) == data
+    except NotOnCurve:
+        return False
 
 
 def _clear(point: bytes) -> bytes:
     """8 · point, which is in the prime-order subgroup."""
     for _ in range(3):
-        point = _add(point, point)
+        point = crypto_core_ed25519_add(point, point)
     return point
-
-
-def _times(scalar: int, point: bytes) -> bytes:
-    """For points of the prime-order subgroup. libsodium refuses a product that is the identity."""
-    if scalar == 0 or point == IDENTITY:
-        return IDENTITY
-    return bindings.crypto_scalarmult_ed25519_noclamp(scalar.to_bytes(32, "little"), point)
-
-
-def _times_base(scalar: int) -> bytes:
-    if scalar == 0:
-        return IDENTITY
-    return bindings.crypto_scalarmult_ed25519_base_noclamp(scalar.to_bytes(32, "little"))
-
-
-def _add(one: bytes, other: bytes) -> bytes:
-    return bindings.crypto_core_ed25519_add(one, other)
-
-
-def _sub(one: bytes, other: bytes) -> bytes:
-    return bindings.crypto_core_ed25519_sub(one, other)

@@ -1,8 +1,8 @@
 """Opens tiles of entries in worker processes: decoding, hashing and every signature.
 
 A tile is judged by its bytes and the log id alone, so tiles go to whichever process is free. They
-come back as plain tuples in `marshal`'s form, which costs less than pickled objects and is only ever
-read by the process that started the worker.
+come back as plain tuples in `marshal`'s form, which costs less than pickled objects and is only
+ever read by the process that started the worker.
 
     with Workers(2) as workers:
         for tile in workers.open([(entries, 0)], log_id, crosscheck=True): ...
@@ -111,7 +111,7 @@ class Workers:
 def _settle_in() -> None:
     """Leaves interrupts to the parent, and leaves with it even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
+    gc.disable()  # nothing here makes cycles
     parent = parent_process()
     assert parent is not None
 

@@ -3,21 +3,22 @@
     account  = [1, log id, label / null, opening / null, [* device], [* user key], pending / null]
     device   = [seed of the signing key, secret encryption key, kind]
 
-An account is a value; a `Vault` keeps it. New keys are kept before the block that names them leaves,
-together with that block: so no crash can lose a key that others come to rely on, and what became of
-the block can be found out later.
+An account is a value; a `Vault` keeps it. New keys are kept before the block that names them
+leaves, together with that block: so no crash can lose a key that others come to rely on, and what
+became of the block can be found out later.
 
 >>> vault = FileVault(Path("home/account"))               # doctest: +SKIP
 >>> vault.save(Account(log_id, devices=(DeviceSecret.generate(),)))
 
-`FileVault` writes one file of mode 0600, whole or not at all. It is not encrypted yet: keep it where
-only its owner reads.
+`FileVault` writes one file of mode 0600, whole or not at all. It is not encrypted yet: keep it
+where only its owner reads.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -83,6 +84,16 @@ class Account:
     def user_key(self, public: bytes) -> EncryptionKey | None:
         """The user key with this public half."""
         return next((key for key in self.user_keys if key.public == public), None)
+
+    def with_keys(
+        self, devices: Iterable[DeviceSecret], user_keys: Iterable[EncryptionKey]
+    ) -> Account:
+        """This account with those of `devices` and `user_keys` that it did not hold."""
+        new_devices = tuple(device for device in devices if device not in self.devices)
+        new_keys = tuple(key for key in user_keys if key not in self.user_keys)
+        return replace(
+            self, devices=self.devices + new_devices, user_keys=self.user_keys + new_keys
+        )
 
     @classmethod
     def decode(cls, data: bytes) -> Account:

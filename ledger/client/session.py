@@ -1,12 +1,12 @@
 """A log as a client sees it: a replica, a server to ask, and everything checked in between.
 
->>> async with Log.connect("https://log.example.com", log_id, "replica.db") as log:  # doctest: +SKIP
+>>> async with Log.connect(url, log_id, "replica.db") as log:      # doctest: +SKIP
 ...     await log.sync()
 ...     log.replica.user(label).devices
 
 `sync` fetches the entries beyond the replica's head, a few bundles at a time, and replays them.
-What was replayed is kept as soon as it is proven to lie under a checkpoint that the log signed, so a
-sync that was interrupted goes on where it stopped, and memory holds a few bundles at most. Replay
+What was replayed is kept as soon as it is proven to lie under a checkpoint that the log signed, so
+a sync that was interrupted goes on where it stopped, and memory holds a few bundles at most. Replay
 runs in the event loop, up to a bundle at a time (some 100 ms).
 
 One `Log` may serve any number of users and tasks at once: who calls `sync` while one is running
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -172,7 +172,7 @@ class Log:
             with self.replica.transaction():
                 self.replica.accept(claim.note)
 
-    async def _entries(self, start: int, size: int) -> AsyncIterator[list[bytes]]:
+    async def _entries(self, start: int, size: int) -> AsyncGenerator[list[bytes], None]:
         """The entries from `start` to `size`, a bundle at a time, a few fetched ahead."""
         window: deque[asyncio.Task[list[bytes]]] = deque()
         skip = start % WIDTH
@@ -191,7 +191,7 @@ class Log:
             await asyncio.gather(*window, return_exceptions=True)
 
     async def _bundle(self, bundle: Bundle) -> list[bytes]:
-        """The bundle's entries. Once the full one is there, the partial one may be gone (R-20.7)."""
+        """The bundle's entries. The partial one may be gone once there is a full one (R-20.7)."""
         try:
             return decode_bundle(await self._transport.bundle(bundle), bundle.width)
         except Refused as error:

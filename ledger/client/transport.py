@@ -118,11 +118,11 @@ class HttpTransport:
         for _ in range(_ATTEMPTS - 1):
             try:
                 return await self._ask_once(path, limit, body)
-            except Refused:
-                raise
             except Busy as busy:
                 await asyncio.sleep(min(busy.retry_after, _LONGEST_PAUSE))
-            except TransportError:
+            except TransportError as error:
+                if isinstance(error, Refused) and error.status < 500:
+                    raise
                 await asyncio.sleep(pause)
                 pause *= 3
         return await self._ask_once(path, limit, body)
@@ -171,8 +171,8 @@ async def _problem(response: aiohttp.ClientResponse) -> TransportError:
             return TransportError(f"{response.url}: status {status}")
         return Refused(status, "unknown", printable(response.reason))
     kind = kind.removeprefix(_PROBLEM)
-    if status == 503 and kind == "busy":
-        return Busy(_seconds(response.headers.get("Retry-After", "")))
+    if status in (429, 503) and "Retry-After" in response.headers:
+        return Busy(_seconds(response.headers["Retry-After"]))
     return Refused(status, printable(kind), printable(fields.get("detail")))
 
 

@@ -43,11 +43,21 @@ MIN_SIZE = 2
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A checkpoint that the log signed: `note` as it was received, and what it says."""
+    """A checkpoint that the log signed: `note` as it was received, and what it says.
+
+    `accepted` is the one that was held when it came, for the evidence.
+    """
 
     note: bytes
     size: int
     root: bytes
+    accepted: bytes = b""
+
+    @property
+    def evidence(self) -> dict[str, bytes]:
+        """The notes that show what the log said, should it contradict itself."""
+        held = {"accepted": self.accepted} if self.accepted else {}
+        return {"checkpoint": self.note, **held}
 
 
 def first_block(data: bytes, log_id: bytes) -> LogState:
@@ -83,25 +93,24 @@ def open_claim(note: bytes, log: LogState, head: Head, held: bytes = b"") -> Cla
 
     `head` is the end of the tree accepted before, `held` its checkpoint (for the evidence).
     """
-    claim = _signed(note, log)
+    claim = _signed(note, log, held)
     if claim.size < MIN_SIZE:
         raise _too_small(claim.size, note)
-    evidence = {"checkpoint": note, "accepted": held}
     if claim.size < head.size:
         detail = f"rollback: the tree had {head.size} entries, now {claim.size}"
-        raise LogMisbehaved("R-61.2", detail, evidence)
+        raise LogMisbehaved("R-61.2", detail, claim.evidence)
     if claim.size == head.size and claim.root != head.root:
-        raise LogMisbehaved("R-61.2", f"two roots for a tree of size {head.size}", evidence)
+        raise LogMisbehaved("R-61.2", f"two roots for a tree of size {head.size}", claim.evidence)
     return claim
 
 
-def _signed(note: bytes, log: LogState) -> Claim:
+def _signed(note: bytes, log: LogState, held: bytes = b"") -> Claim:
     """R-61.1. An unsigned note and another log's are the same thing: not this log's word."""
     try:
         found = checkpoints.open_checkpoint(note, _verifier(log.origin, log.log_key))
     except (MalformedInput, BadSignature) as error:
         raise LogMisbehaved("R-61.1", str(error), {"checkpoint": note}) from error
-    return Claim(note, found.size, found.root)
+    return Claim(note, found.size, found.root, held)
 
 
 @lru_cache(8)
@@ -136,7 +145,7 @@ def follow(
             yield replay(view, batch, check)
         _confirm(view.head, claim, proof)
     except LogMisbehaved as error:
-        evidence = {"checkpoint": claim.note, **error.evidence}
+        evidence = claim.evidence | error.evidence
         raise LogMisbehaved(error.rule, error.detail, evidence) from error
 
 

@@ -11,6 +11,7 @@ identifier up.
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass, field
@@ -25,13 +26,16 @@ MAX_IDENTIFIER_BYTES = 254
 TOKEN_PREFIX = "keyroll-token-1."
 _MAX_TOKEN_BYTES = 2_048
 
+# Lone surrogates too: they have no UTF-8.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 def check_identifier(identifier: str) -> str:
     """`identifier` if it is one (R-36.5), else `MalformedInput`."""
     size = len(identifier.encode("utf-8", "surrogatepass"))
     if not 1 <= size <= MAX_IDENTIFIER_BYTES:
         raise MalformedInput("R-36.5", f"an identifier has 1 to 254 bytes, this has {size}")
-    if any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in identifier):
+    if _CONTROL.search(identifier):
         raise MalformedInput("R-36.5", "an identifier holds no control characters")
     return identifier
 
@@ -52,7 +56,7 @@ class Opening:
     def parse(cls, value: Value) -> Opening:
         f = array(value, 2, "opening")
         nonce = bstr(f[0], HASH_BYTES, "nonce")
-        return cls(nonce, check_identifier(text(f[1], MAX_IDENTIFIER_BYTES, "identifier")))
+        return cls(nonce, check_identifier(text(f[1], _MAX_TOKEN_BYTES, "identifier")))
 
     def to_value(self) -> Value:
         return [self.nonce, self.identifier]
@@ -99,6 +103,9 @@ def _token_bytes(token: str) -> bytes:
     if body == token.strip() or len(body) > _MAX_TOKEN_BYTES * 2:
         raise MalformedInput("R-10.1", f"an identity token begins with {TOKEN_PREFIX}")
     try:
-        return urlsafe_b64decode(body)
+        data = urlsafe_b64decode(body)
     except (Base64Error, ValueError) as error:
         raise MalformedInput("R-10.2", "the identity token is not base64") from error
+    if urlsafe_b64encode(data).decode() != body:  # other characters are skipped without a word
+        raise MalformedInput("R-10.2", "the identity token is not in its one base64 spelling")
+    return data

@@ -101,6 +101,7 @@ class _Batch:
         self._vet = vet
         self._time = time
         self._chains: dict[bytes, Chain] = {}
+        self._ends: dict[int, tuple[bytes, int] | None] = {}
         self._entries: list[bytes] = []
         self._leaves: list[bytes] = []
         self._links: list[int] = []
@@ -145,7 +146,7 @@ class _Batch:
         size = block.anchor.size
         if not 1 <= size <= index:
             raise RuleViolation("R-44.1", f"an anchor of size {size} at leaf {index}")
-        end = self._view.batch_end(size)
+        end = self._batch_end(size)
         if end is None or end[0] != block.anchor.root:
             raise RuleViolation(
                 "R-44.2", f"no batch of this log ends at size {size} with that root"
@@ -156,6 +157,12 @@ class _Batch:
             raise StaleAnchor(
                 "R-44.4", "the anchor does not hold the block before: sync and rebuild"
             )
+
+    def _batch_end(self, size: int) -> tuple[bytes, int] | None:
+        # Most blocks of a batch share a few anchors.
+        if size not in self._ends:
+            self._ends[size] = self._view.batch_end(size)
+        return self._ends[size]
 
     def _append(self, block: Block, chain: Chain | None, outcome: Outcome, index: int) -> None:
         data = entry.block(self._time, block.raw)

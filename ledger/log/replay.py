@@ -45,6 +45,8 @@ def replay(view: View, batch: Sequence[bytes], check: Check = blocks.verify) -> 
     _check_shape(view, parsed)
     pairs = zip(parsed[:-1], batch[:-1], strict=True)
     found = [_check_block(view, item, data, check) for item, data in pairs]
+    if not view.head.size and found[0].hash != view.log_id:
+        raise LogMisbehaved("R-61.1", "the first block is not this log's", {"entry": batch[0]})
     planned = plan(view, found, time)
     for result, data in zip(planned.results, batch, strict=False):
         if isinstance(result, RuleViolation):
@@ -72,6 +74,8 @@ def _check_shape(view: View, batch: Sequence[Entry]) -> None:
     kinds = [item.kind for item in batch]
     if len(batch) > MAX_BATCH + 1 or kinds.index(DIRECTORY_ROOT) != len(batch) - 1:
         raise LogMisbehaved("R-42.2", "a batch is blocks, then one directory root")
+    if not view.head.size and len(batch) == 1:
+        raise LogMisbehaved("R-42.4", "the log does not begin with a block")
     if any(item.time != time for item in batch):
         raise LogMisbehaved("R-42.3", "the entries of a batch differ in time")
     if time < view.head.time:
@@ -84,6 +88,4 @@ def _check_block(view: View, item: Entry, data: bytes, check: Check) -> Block:
         check(found, view.log_id)
     except (MalformedInput, RuleViolation) as error:
         raise LogMisbehaved(error.rule, error.detail, {"entry": data}) from error
-    if not view.head.size and found.hash != view.log_id:
-        raise LogMisbehaved("R-61.1", "the first block is not this log's", {"entry": data})
     return found

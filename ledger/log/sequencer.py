@@ -165,11 +165,8 @@ class Sequencer:
         room = self._settings.max_queue - self.queued
         if self._stopping or self._ended or len(submissions) > room:
             raise Busy(1.0)
-        if not submissions:
-            return []
         waiting = [self._take(item) for item in submissions]
-        await asyncio.wait([item.done for item in waiting])
-        return [item.done.result() for item in waiting]
+        return [await asyncio.shield(item.done) for item in waiting]
 
     async def run(self) -> None:
         """Write batches until `stop`, and a heartbeat when nothing else came for so long."""

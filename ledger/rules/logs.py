@@ -13,8 +13,12 @@ from ledger.rules.state import LogState, is_retired
 
 def create(block: Block, body: LogCreate, time: int) -> LogState:
     """The state after the first block of a log, at leaf 0."""
-    if not body.origin or not all("!" <= c <= "~" and c != "+" for c in body.origin):
+    if not 1 <= len(body.origin) <= 128 or not all(
+        "!" <= c <= "~" and c != "+" for c in body.origin
+    ):
         raise RuleViolation("R-51.1", "the origin is not 1 to 128 characters from ! to ~ without +")
+    if body.heartbeat > body.demands.max_age:
+        raise RuleViolation("R-51.1", "the heartbeat is longer than max_age")
     state = LogState(
         head=block.hash,
         index=0,

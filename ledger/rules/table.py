@@ -27,6 +27,7 @@ from ledger.format.bodies import (
     BlockType,
     DeviceAdd,
     DeviceRevoke,
+    Limits,
     LogCreate,
     LogPolicy,
     UserClose,
@@ -85,6 +86,7 @@ def found(block: Block, time: int) -> LogState:
     body = block.body
     if not isinstance(body, LogCreate):
         raise RuleViolation("R-42.4", "the first entry is not a log.create")
+    _check_size(block, body.limits)
     _check_signers(block, (body.app_root, body.log_key))
     return logs.create(block, body, time)
 
@@ -96,7 +98,7 @@ def apply(at: Context, chain: Chain | None) -> Outcome:
     if rule is None:
         raise RuleViolation("R-42.4", "log.create stands only at leaf 0")
     state = _check_place(block, rule, chain)
-    _check_size(at)
+    _check_size(block, at.log.limits)
     _check_signers(block, rule.signers(block.body, at.log, state))
     if state is None:
         return rule.transition(at, block.body)
@@ -123,11 +125,9 @@ def _stale(rule: str, detail: str, chain: Chain) -> StaleHead:
     return StaleHead(rule, detail, length=chain.length, head=head, index=index)
 
 
-def _check_size(at: Context) -> None:
-    if len(at.block.raw) > at.log.limits.max_block_bytes:
-        raise RuleViolation(
-            "R-41.1", f"the log takes blocks of {at.log.limits.max_block_bytes} bytes"
-        )
+def _check_size(block: Block, limits: Limits) -> None:
+    if len(block.raw) > limits.max_block_bytes:
+        raise RuleViolation("R-41.1", f"this log takes blocks of {limits.max_block_bytes} bytes")
 
 
 def _check_signers(block: Block, expected: Keys) -> None:

@@ -22,7 +22,7 @@ from ledger.rules.context import Context, Outcome
 from ledger.rules.state import Device, UserState, is_retired
 
 MAX_RETIRED = 1_024
-"""Keys a chain may have given up before it takes no further device.revoke (R-53.6)."""
+"""How many keys a chain may have given up and still take a device.revoke (R-53.6)."""
 
 
 class LoudEvent(IntEnum):
@@ -72,9 +72,9 @@ def add(at: Context, body: DeviceAdd, state: UserState) -> Outcome:
 def revoke(at: Context, body: DeviceRevoke, state: UserState) -> Outcome:
     _author(state, body.author)
     leaving = _leaving(state, body)
-    if len(state.retired) >= MAX_RETIRED * 32:
+    if len(state.retired) > MAX_RETIRED * 32:
         raise RuleViolation(
-            "R-53.6", f"the chain has given up {MAX_RETIRED} keys: only a reset helps"
+            "R-53.6", f"the chain gave up over {MAX_RETIRED} keys: only a reset helps"
         )
     _check_fresh((body.user_key,), state)
     remaining = tuple(d for d in state.devices if d.signing not in body.revoked)
@@ -118,9 +118,7 @@ def close(at: Context, body: UserClose, state: UserState) -> Outcome:
 
 def _check_delegation(at: Context, delegation: Delegation, purpose: Purpose) -> None:
     if delegation.envelope.signers != (at.log.enrolment,):
-        raise RuleViolation(
-            "R-52.1", "the delegation is not signed by the log's enrolment key alone"
-        )
+        raise RuleViolation("R-52.1", "the delegation is not by the log's enrolment key")
     if delegation.log_id != at.log_id:
         raise RuleViolation("R-52.2", "the delegation is for another log")
     if delegation.purpose != purpose:

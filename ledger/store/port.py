@@ -11,7 +11,8 @@ published as they are. Each call is one atomic, durable transaction, refuses a c
 another head (`StoreError`), and advances what is in memory only after it.
 
 `StoreFull` means the transaction was rolled back whole, and the store goes on. After any other
-`StoreError` from a write, what is durable is unknown: close, open again, and believe the disk.
+`StoreError` from a write, what is durable is unknown: close, open again, and believe the disk. What
+is found damaged, in a read too, is a `StoreError`, and never an answer.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ledger.log.commit import Commit
+from ledger.log.commit import Commit, Head
 from ledger.log.planner import View
+from ledger.rules.state import Chain
 from ledger.tree.tiles import Tile
 
 
@@ -36,37 +38,64 @@ class Staged:
     time: int
 
 
-class Reader(View, Protocol):
-    """One consistent snapshot of what is published. Not to be kept: open, read, close."""
+class Reader(Protocol):
+    """One consistent snapshot of what is published, for any thread. Open, read, close: not to keep.
+
+    All of it is of one moment. So it has no frontier and no directory, which are the writer's and
+    move on with it: whoever needs a hash of this tree reads its tiles.
+    """
+
+    @property
+    def log_id(self) -> bytes:
+        """SHA-256 of the first block; 32 zero bytes while the log is empty."""
+
+    @property
+    def head(self) -> Head: ...
 
     @property
     def note(self) -> bytes:
         """The signed checkpoint of the head; empty while the log is."""
 
+    def chain(self, label: bytes) -> Chain | None:
+        """The chain of a label."""
+
+    def batch_end(self, size: int) -> tuple[bytes, int] | None:
+        """Root and time of the tree of `size`, if a batch ended there."""
+
     def entries(self, start: int, stop: int) -> list[bytes]:
-        """The entries of leaves `start` to `stop` (exclusive), within the head's size."""
+        """The entries of leaves `start` to `stop` (exclusive).
+
+        Raises `MalformedInput` (R-20.2) beyond the head's size, as `tile` does.
+        """
 
     def tile(self, tile: Tile) -> bytes:
-        """A hash tile within the head's size, at exactly the width asked for."""
+        """A hash tile, at exactly the width asked for."""
 
     def blocks_of(self, label: bytes, start: int, limit: int) -> list[int]:
         """Leaf indices of a chain's blocks from `start` on, at most `limit`, ascending."""
 
 
 class Store(Protocol):
-    """An engine. Opened by its own constructor; used by one process."""
+    """An engine. Opened by its own constructor; used by one process, written by one thread."""
 
     def reader(self) -> AbstractContextManager[Reader]:
         """A snapshot of what is published now."""
 
     def view(self) -> AbstractContextManager[View]:
-        """For the writer to plan by: what is published, with frontier and directory at hand."""
+        """For the writer to plan by: what is published, with frontier and directory at hand.
+
+        These two are what the last commit left in memory. A view belongs to the thread that writes,
+        and ends before the next write.
+        """
 
     def perform(self, commit: Commit, note: bytes) -> None:
         """Stage and publish in one transaction."""
 
     def stage(self, commit: Commit) -> None:
-        """Record a batch beyond the head, before anything about it is signed."""
+        """Record a batch beyond the head, before anything about it is signed.
+
+        The same batch may be staged again. While one is staged, no other is staged or performed.
+        """
 
     def publish(self, commit: Commit, note: bytes) -> None:
         """Publish the staged batch, which `commit` must equal."""

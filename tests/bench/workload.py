@@ -30,7 +30,7 @@ from ledger.format.bodies import (
     UserCreate,
     delegate,
 )
-from ledger.format.identity import Opening
+from ledger.format.identity import IdentityToken, Opening
 from ledger.format.keys import SigningKey
 from ledger.seal.boxes import BOX_BYTES, box_root
 from tests.support.actors import LogActor
@@ -45,8 +45,12 @@ class Made:
 
     raw: bytes
     boxes: tuple[bytes, ...]
-    opening: Opening | None
     signatures: int
+    token: IdentityToken | None = None
+
+    @property
+    def opening(self) -> Opening | None:
+        return self.token.opening if self.token else None
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Population:
     def __init__(self, log: LogActor, seed: int = 1, identifiers: bool = False) -> None:
         self._log = log
         self._random = random.Random(seed)
-        self._identifiers = identifiers
+        self.identifiers = identifiers
         self._people: list[_Person] = []
 
     def __len__(self) -> int:
@@ -89,7 +93,7 @@ class Population:
     def _create(self, anchor: Anchor) -> Made:
         nonce, identifier = self._bytes(32), f"user-{len(self._people)}@example.org"
         opening = Opening(nonce, identifier)
-        person = _Person(self._log.label(identifier) if self._identifiers else self._bytes(32))
+        person = _Person(self._log.label(identifier) if self.identifiers else self._bytes(32))
         ephemeral = SigningKey(self._bytes(32))
         raw_delegation = delegate(
             self._log.enrolment,
@@ -106,7 +110,8 @@ class Population:
         self._people.append(person)
         body = UserCreate(Delegation.parse(raw_delegation), keys, self._x25519(), root)
         raw = self._write(BlockType.USER_CREATE, person, anchor, body, [ephemeral, signing])
-        return Made(raw, boxes, opening, 3)
+        token = IdentityToken(self._log.log_id, opening, body.delegation, ephemeral)
+        return Made(raw, boxes, 3, token)
 
     def _add(self, person: _Person, anchor: Anchor) -> Made:
         signing, keys = self._device()
@@ -115,16 +120,15 @@ class Population:
         person.devices.append((signing, keys.encryption))
         body = DeviceAdd(author.public, keys, root)
         raw = self._write(BlockType.DEVICE_ADD, person, anchor, body, [author, signing])
-        return Made(raw, boxes, None, 2)
+        return Made(raw, boxes, 2)
 
     def _revoke(self, person: _Person, anchor: Anchor) -> Made:
         leaving, _ = person.devices.pop(0)
         author, user_key = person.devices[0][0], self._x25519()
         root, boxes = self._boxes([*(key for _, key in person.devices), user_key])
         body = DeviceRevoke(author.public, (leaving.public,), user_key, root)
-        return Made(
-            self._write(BlockType.DEVICE_REVOKE, person, anchor, body, [author]), boxes, None, 1
-        )
+        raw = self._write(BlockType.DEVICE_REVOKE, person, anchor, body, [author])
+        return Made(raw, boxes, 1)
 
     def _write(
         self,

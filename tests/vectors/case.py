@@ -1,7 +1,7 @@
 """One test vector: what goes in, and what must come out.
 
-`ok` and `bad` make cases without an output; `generate` fills it in from the ledger, unless an outside
-source (an RFC) already fixed it. The verdict follows from the rule that is broken.
+`ok` and `bad` make cases without an output; `generate` fills it in from the ledger, unless an
+outside source (an RFC) already fixed it. The verdict follows from the rule that is broken.
 
 >>> bad("log", "no-root", "R-42.2", "heartbeat", "The last batch has no directory root.").verdict
 'rule'
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Json: TypeAlias = "str | int | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
 
 VERDICTS = ("ok", "malformed", "signature", "rule")
 
@@ -68,13 +68,14 @@ def ok(
     kind: str,
     name: str,
     shows: str,
+    given: Mapping[str, Json] | None = None,
     *,
     covers: tuple[str, ...] = (),
     output: Mapping[str, Json] | None = None,
-    **given: Json,
+    **fields: Json,
 ) -> Case:
-    """A case that must pass."""
-    return Case(kind, name, shows, given, output=output, covers=covers)
+    """A case that must pass. Its input is `given` and `fields`."""
+    return Case(kind, name, shows, {**(given or {}), **fields}, output=output, covers=covers)
 
 
 def bad(
@@ -83,14 +84,16 @@ def bad(
     rule: str,
     nearest: str,
     shows: str,
+    given: Mapping[str, Json] | None = None,
     *,
     verdict: str = "",
     covers: tuple[str, ...] = (),
-    **given: Json,
+    **fields: Json,
 ) -> Case:
     """A case that must be refused, beside the `nearest` one of its kind that passes."""
     verdict = verdict or verdict_of(rule)
-    return Case(kind, name, shows, given, verdict, rule, nearest, covers=covers)
+    whole = {**(given or {}), **fields}
+    return Case(kind, name, shows, whole, verdict, rule, nearest, covers=covers)
 
 
 def verdict_of(rule: str) -> str:

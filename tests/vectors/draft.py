@@ -33,7 +33,7 @@ class Keyring(dict[bytes, cose.Signer]):
         self.hold(log.app_root, log.enrolment, log.log_key, log.authority)
         for user in users:
             self.hold(*(device.signing for device in user.devices))
-            self.hold(signing_key(log.origin, user.identifier, "ephemeral", 0))
+            self.hold(signing_key(log.origin, user.opening.identifier, "ephemeral", 0))
             resets = (("ephemeral", seq) for seq in range(user.seq + 1))
             self.hold(*(signing_key(user.label.hex(), *names) for names in resets))
 

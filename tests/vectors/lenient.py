@@ -40,9 +40,7 @@ def batch(chains: dict[bytes, Chain], size: int, raws: list[bytes], time: int) -
     return [*entries, entry.directory_root(time, root)]
 
 
-def _advance(
-    chains: dict[bytes, Chain], block: Block, index: int, time: int, data: bytes
-) -> None:
+def _advance(chains: dict[bytes, Chain], block: Block, index: int, time: int, data: bytes) -> None:
     chain = chains.get(block.label)
     state = _after(block, chain.state if chain else None, index, time)
     if state is None:
@@ -116,5 +114,3 @@ def _user(block: Block, state: UserState, index: int, time: int) -> UserState:
 def _retired(state: UserState, leaving: tuple[Device, ...]) -> bytes:
     pairs = b"".join(device.signing + device.encryption for device in leaving)
     return state.retired + pairs + (state.user_key or b"")
-
-

@@ -98,7 +98,7 @@ class World:
 
     def ok(self, name: str, shows: str, *raws: bytes, now: int | None = None) -> Case:
         """A case whose last batch holds these blocks and must pass."""
-        return ok("log", name, shows, **self.given(self.batch(*raws, now=now)))
+        return ok("log", name, shows, self.given(self.batch(*raws, now=now)))
 
     def bad(
         self,
@@ -113,4 +113,4 @@ class World:
     ) -> Case:
         """A case whose last batch holds these blocks and must be refused."""
         given = self.given(self.batch(*raws, now=now))
-        return bad("log", name, rule, nearest, shows, verdict=verdict, covers=covers, **given)
+        return bad("log", name, rule, nearest, shows, given, verdict=verdict, covers=covers)

@@ -47,7 +47,9 @@ def sizes() -> Iterator[Case]:
     yield ok("least", 7, "The anchor ends with the batch of the chain's previous block.")
     shows = "The anchor ends with the batch before that of the chain's previous block."
     yield bad("before-prev", "R-44.4", "least", shows, at(world, 4))
-    shows = "The anchor's size is the previous block's leaf index: one too small, and no batch's end."
+    shows = (
+        "The anchor's size is the previous block's leaf index: one too small, and no batch's end."
+    )
     yield bad("prev-index", "R-44.2", "least", shows, at(world, 5))
     shows = "The anchor's last entry is the previous block itself: no batch ends there."
     yield bad("prev-index-plus-1", "R-44.2", "least", shows, at(world, 6))
@@ -90,8 +92,8 @@ def batchmates() -> Iterator[Case]:
     shows = "Two blocks of one chain never share a batch: the second's anchor lacks the first."
     nearest = "batch-two-chains"
     yield world.bad("batch-one-chain", "R-44.4", nearest, shows, add.raw, second.raw)
-    inside = [entry for entry in world.batch(create)[:1]]
-    leaves = [leaf_hash(data) for data in (*world.log.entries, *inside)]
+    inside = world.batch(create)[0]
+    leaves = [leaf_hash(data) for data in (*world.log.entries, inside)]
     raw = ada.add(Anchor(len(leaves), root_of(leaves))).raw
     shows = "The anchor's size is the own index, and its last entry a block of the same batch."
     yield world.bad("batch-anchor-inside", "R-44.2", nearest, shows, create, raw)

@@ -78,8 +78,9 @@ def signatures(office: Office) -> Iterator[Case]:
     shows = "The ephemeral key delegates to itself."
     yield wrong("by-ephemeral", "R-52.1", shows, delegation.by(office.block.signers[0]))
     shows = "Two signatures, the first of which is right."
-    two = delegation.by(actor.enrolment, actor.app_root)
-    yield wrong("two-signatures", "R-52.1", shows, two)
+    two = office.around(delegation.by(actor.enrolment, actor.app_root))
+    name = "delegation-two-signatures"
+    yield office.world.bad(name, "R-52.1", "create", shows, two, verdict="malformed")
     shows = "The delegation's signature is made for another log."
     yield wrong("other-log", "R-52.5", shows, delegation.under(cose.DELEGATION, bytes([1] * 32)))
     shows = "The delegation's signature is made in the context of a block."
@@ -124,7 +125,7 @@ def resets() -> Iterator[Case]:
     yield wrong("expired", "R-52.3", "The delegation has expired.", EXPIRY, NOW - 1)
     shows = "The delegation is not the enrolment key's."
     raw = office.around(office.delegation.by(world.actor.app_root))
-    yield world.bad("reset-by-app-root", "R-52.1", "reset-again", shows, raw)
+    yield world.bad("reset-delegation-by-app-root", "R-52.1", "reset-again", shows, raw)
 
 
 def replaced() -> Iterator[Case]:

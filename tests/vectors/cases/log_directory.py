@@ -65,9 +65,7 @@ class Reading:
     def _fold(self, leaves: dict[str, bytes], prefix: str) -> bytes:
         if len(leaves) < 2 and not (self.deep and leaves and len(prefix) < 256):
             return next(iter(leaves.values()), bytes(32))
-        sides = (
-            {k: v for k, v in leaves.items() if k.startswith(prefix + bit)} for bit in "01"
-        )
+        sides = ({k: v for k, v in leaves.items() if k.startswith(prefix + bit)} for bit in "01")
         zeros, ones = sides
         left, right = self._fold(zeros, prefix + "0"), self._fold(ones, prefix + "1")
         if self.skip and not (zeros and ones):
@@ -163,12 +161,14 @@ def cases() -> Iterator[Case]:
     world = _world()
     right = Reading().root(world)
     assert right == world.log.head.directory
-    yield world.ok("root", "Four chains, two of whose labels share 255 bits, in a heartbeat's root.")
+    yield world.ok(
+        "root", "Four chains, two of whose labels share 255 bits, in a heartbeat's root."
+    )
     roots = [reading.root(world) for _, _, _, reading in MISREADINGS]
     assert all(one != other for one, other in pairwise(sorted([right, *roots])))
     for (name, rule, shows, _), root in zip(MISREADINGS, roots, strict=True):
         given = world.given([entry.directory_root(NOW, root)])
-        yield bad("log", f"root-{name}", "R-42.5", "root", shows, covers=(rule,), **given)
+        yield bad("log", f"root-{name}", "R-42.5", "root", shows, given, covers=(rule,))
 
 
 def _world() -> World:

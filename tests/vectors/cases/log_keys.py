@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+from ledger.format.bodies import Purpose
 from ledger.format.keys import EncryptionKey, SigningKey
 from tests.support.actors import Device, User, encryption_key, signing_key
 from tests.vectors.case import Case
@@ -120,7 +121,7 @@ def one_block() -> Iterator[Case]:
     both = draft.at(6, 1, 0, to=key.public).at(6, 1, 1, to=key.public).by(draft.signers[0], key)
     yield wrong("signing-is-encryption", "One key signs and is sealed to.", both)
     ephemeral = two_faced("ephemeral")
-    delegation = world.actor.delegate(0, bytes(32), ephemeral.public)  # type: ignore[arg-type]
+    delegation = world.actor.delegate(Purpose.CREATE, bytes(32), ephemeral.public)
     other = draft.at(6, 0, to=delegation.raw).by(ephemeral, draft.signers[1])
     shows = "The ephemeral key is the device's encryption key."
     yield wrong("encryption-is-ephemeral", shows, other.at(6, 1, 1, to=ephemeral.public))
@@ -143,7 +144,9 @@ def returns() -> Iterator[Case]:
         ("encryption-returns", new.signing, phone.encryption),
         ("user-returns-to-device", new.signing, old_key),
     ):
-        shows = "A removed device comes back." if name == "both-return" else "A retired key returns."
+        shows = (
+            "A removed device comes back." if name == "both-return" else "A retired key returns."
+        )
         raw = adding(world, ada, signing, encryption.public)
         yield bad(world, name, nearest, shows, raw)
     yield from after_reset()

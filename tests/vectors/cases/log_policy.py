@@ -46,7 +46,7 @@ def origins() -> Iterator[Case]:
     for name, (origin, shows) in wrong.items():
         nearest = "origin-longest" if name == "too-long" else "origin-edges"
         given = founded(draft.at(6, 0, to=origin).raw)
-        yield bad("log", f"origin-{name}", "R-51.1", nearest, shows, **given)
+        yield bad("log", f"origin-{name}", "R-51.1", nearest, shows, given)
 
 
 def founders() -> Iterator[Case]:
@@ -55,7 +55,7 @@ def founders() -> Iterator[Case]:
     draft = Draft.of(founding.raw, Keyring(actor))
 
     def wrong(name: str, rule: str, shows: str, changed: Draft) -> Case:
-        return bad("log", f"first-{name}", rule, "first", shows, **founded(changed.raw))
+        return bad("log", f"first-{name}", rule, "first", shows, founded(changed.raw))
 
     authority = actor.authority.public
     shows = "The enrolment key is the recovery authority too: a key serves one role."
@@ -63,6 +63,14 @@ def founders() -> Iterator[Case]:
     shows = "The VRF key is the log key too."
     log_key = actor.log_key.public
     yield wrong("vrf-is-log-key", "R-51.1", shows, draft.at(6, VRF_KEY, to=log_key))
+    day = draft.at(6, 8, to=86_400_000)
+    slow = day.at(6, 9, 2, to=86_400_000).raw
+    shows = "The heartbeat is as long as max_age."
+    yield Case("log", "first-heartbeat-longest", shows, founded(slow))
+    shows = "The heartbeat is 1 ms longer than max_age."
+    given = founded(day.at(6, 9, 2, to=86_399_999).raw)
+    nearest = "first-heartbeat-longest"
+    yield bad("log", "first-heartbeat-longer", "R-51.1", nearest, shows, given)
     shows = "The log key did not sign."
     yield wrong("no-log-key", "R-50.2", shows, draft.by(actor.app_root))
     shows = "The application root did not sign."

@@ -1,0 +1,109 @@
+"""Getting one account's blocks into the log, whatever happens on the way.
+
+The vault learns of new keys and of the block that names them in one step, before the block leaves,
+and of the block's end only when that is known. So after a crash or a lost answer `settle` can find
+out what became of it: it is in the log, or it is handed in again as it was, or its place was taken.
+
+>>> writer = Writer(log, vault, account)                         # doctest: +SKIP
+>>> await writer.write(build, user_keys=(new,))                  # doctest: +SKIP
+
+A write is built on the replica's newest tree; where another device was faster, it is built again
+after a sync. Keys are never dropped: a block that one server says it refused may still turn up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from ledger.client.account import Account, DeviceSecret, Vault
+from ledger.client.session import Log
+from ledger.errors import MalformedInput, RuleViolation, StaleAnchor, StaleHead
+from ledger.format import block as blocks
+from ledger.format.bodies import ZERO_HASH
+from ledger.format.keys import EncryptionKey
+from ledger.format.wire import Submission
+
+Build = Callable[[], Awaitable[Submission]]
+"""Builds a block on the replica as it is now."""
+
+_ATTEMPTS = 8
+
+
+class Writer:
+    """Writes for one account, one block after the other."""
+
+    def __init__(self, log: Log, vault: Vault, account: Account) -> None:
+        self.account = account
+        self._log = log
+        self._vault = vault
+        self._writing = asyncio.Lock()
+
+    def keep(self, account: Account) -> None:
+        """Let `account` be what is known from now on, here and in the vault."""
+        self._vault.save(account)
+        self.account = account
+
+    async def write(
+        self,
+        build: Build,
+        *,
+        devices: tuple[DeviceSecret, ...] = (),
+        user_keys: tuple[EncryptionKey, ...] = (),
+        unless: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Have a block admitted, unless that turns out to have happened; keep its new keys."""
+        async with self._writing:
+            with suppress(MalformedInput, RuleViolation):
+                await self._settle()
+            for attempt in range(_ATTEMPTS):
+                if unless():
+                    return
+                submission = await build()
+                account = self.account.with_keys(devices, user_keys)
+                try:
+                    await self._submit(replace(account, pending=submission), submission)
+                except (StaleHead, StaleAnchor):
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    await self._log.sync()
+                else:
+                    return
+
+    async def settle(self) -> bool:
+        """Find out what became of a block on its way. Whether there was one, and it is in the log.
+
+        Raises what it is refused for, if it is handed in again.
+        """
+        async with self._writing:
+            return await self._settle()
+
+    async def _settle(self) -> bool:
+        pending = self.account.pending
+        if pending is None:
+            return False
+        await self._log.sync()
+        admitted = self._log.replica.holds(pending.block)
+        if not admitted and self._fits(pending):
+            await self._submit(self.account, pending)
+            return True
+        self.keep(replace(self.account, pending=None))
+        return admitted
+
+    async def _submit(self, account: Account, submission: Submission) -> None:
+        self.keep(account)
+        try:
+            await self._log.submit(submission)
+        except (MalformedInput, RuleViolation):
+            self.keep(replace(self.account, pending=None))
+            raise
+        self.keep(replace(self.account, pending=None))
+
+    def _fits(self, submission: Submission) -> bool:
+        """Whether the block still goes at the end of its chain."""
+        block = blocks.parse(submission.block)
+        chain = self._log.replica.chain(block.label)
+        end = (chain.length, chain.state.head) if chain else (0, ZERO_HASH)
+        return (block.seq, block.prev) == end

@@ -1,0 +1,12 @@
+"""The log over HTTP (70-http): decode, call, encode. No rules here.
+
+| module | does |
+| --- | --- |
+| `config` | config.toml, read strictly |
+| `runtime` | opens a log's directory and runs all that serves it, until it is stopped |
+| `service` | what the handlers share: stores, sequencer, the log's own facts |
+| `app` | routes and handlers |
+| `submit`, `private`, `tiles` | blocks in, boxes and labels out, the tree as files |
+| `problems` | errors as problem documents, and the guard around every handler |
+| `metrics` | what Prometheus reads |
+"""

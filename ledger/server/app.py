@@ -1,0 +1,220 @@
+"""Routes and handlers of 70-http.
+
+    GET  /checkpoint, /tile/…                              the tree, as any tlog client reads it
+    GET  /v1/log, /v1/chains/<label>, /v1/proofs/…         facts, chains, proofs
+    POST /v1/blocks                                        blocks in
+    POST /v1/labels, /v1/boxes                             for somebody in particular
+    GET  /health, /metrics                                 for operators
+
+>>> app = make_app(service)                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator
+
+from aiohttp import web
+from limits import parse as parse_rate
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from ledger.errors import MalformedInput
+from ledger.format import wire
+from ledger.format.bodies import MAX_SEQ
+from ledger.server import private, tiles
+from ledger.server.problems import DEBUG, METRICS, Problem, guard
+from ledger.server.service import SERVICE, Service, facts
+from ledger.server.submit import prover, submit
+from ledger.store.port import Reader
+from ledger.tree.merkle import MAX_SIZE, consistency_proof, inclusion_proof
+from ledger.tree.tiles import node_reader
+
+CBOR = "application/cbor"
+
+_LABEL = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(service: Service) -> web.Application:
+    """The application that serves one log."""
+    app = web.Application(middlewares=[guard], client_max_size=wire.MAX_REQUEST_BYTES)
+    app[SERVICE] = service
+    app[METRICS] = service.metrics
+    app[DEBUG] = service.config.logging.level == "debug"
+    rates = service.config.rates
+    app.add_routes(
+        [
+            web.get("/checkpoint", tiles.checkpoint),
+            web.get("/tile/{path:.*}", tiles.tile),
+            web.get("/v1/log", log_info),
+            web.get("/v1/chains/{label}", chain),
+            web.get("/v1/proofs/inclusion", inclusion),
+            web.get("/v1/proofs/consistency", consistency),
+            web.post(wire.BLOCKS_PATH, blocks),
+            web.post(wire.LABELS_PATH, limited(rates.labels, service, labels)),
+            web.post(wire.BOXES_PATH, limited(rates.boxes, service, boxes)),
+            web.get("/health", health),
+            web.get("/metrics", metrics),
+        ]
+    )
+    return app
+
+
+async def blocks(request: web.Request) -> web.Response:
+    """POST /v1/blocks."""
+    asked = wire.SubmitRequest.decode(await read_body(request))
+    answer = await submit(request.app[SERVICE], asked.submissions)
+    return cbor(answer.encode())
+
+
+async def labels(request: web.Request) -> web.Response:
+    """POST /v1/labels."""
+    answer = await private.label(request.app[SERVICE], await read_body(request))
+    return cbor(answer.encode())
+
+
+async def boxes(request: web.Request) -> web.Response:
+    """POST /v1/boxes."""
+    answer = private.box(request.app[SERVICE], await read_body(request))
+    return cbor(answer.encode())
+
+
+async def log_info(request: web.Request) -> web.Response:
+    """GET /v1/log: what the log says of itself, for people; its first block is what counts."""
+    with request.app[SERVICE].store.reader() as reader:
+        document = facts(reader)
+    document["caps"] = {
+        "max_request_bytes": wire.MAX_REQUEST_BYTES,
+        "max_submissions": wire.MAX_SUBMISSIONS,
+        "max_chain_blocks": wire.MAX_CHAIN_BLOCKS,
+    }
+    return web.json_response(document, headers={"Cache-Control": "no-cache"})
+
+
+async def chain(request: web.Request) -> web.Response:
+    """GET /v1/chains/<label>?from=<seq>."""
+    spelling = request.match_info["label"]
+    if not _LABEL.fullmatch(spelling):
+        raise MalformedInput("R-10.4", "a label is 64 digits of lowercase hex")
+    start = number(request, "from", MAX_SEQ, default=0)
+    # Proofs for many places take a while: not in the event loop.
+    label = bytes.fromhex(spelling)
+    answer = await asyncio.to_thread(chain_answer, request.app[SERVICE], label, start)
+    return cbor(answer.encode())
+
+
+def chain_answer(service: Service, label: bytes, start: int) -> wire.ChainAnswer:
+    """The chain's blocks from `start` on, as many as one answer takes."""
+    with service.store.reader() as reader:
+        found = reader.chain(label)
+        if found is None:
+            raise Problem("no-chain", f"the label {label.hex()} has no chain")
+        indices = reader.blocks_of(label, start, wire.MAX_CHAIN_BLOCKS)
+        prove = prover(reader)
+        taken = tuple(
+            wire.ChainBlock(index, data, tuple(prove(index)))
+            for index, data in _within_cap(reader, indices)
+        )
+        return wire.ChainAnswer(reader.note, found.length, taken)
+
+
+def _within_cap(reader: Reader, indices: list[int]) -> Iterator[tuple[int, bytes]]:
+    total = 0
+    for index in indices:
+        (data,) = reader.entries(index, index + 1)
+        total += len(data)
+        if total > wire.MAX_CHAIN_BYTES and index != indices[0]:
+            return
+        yield index, data
+
+
+async def inclusion(request: web.Request) -> web.Response:
+    """GET /v1/proofs/inclusion?index=<i>&size=<n>."""
+    index, size = number(request, "index", MAX_SIZE), number(request, "size", MAX_SIZE)
+    with request.app[SERVICE].store.reader() as reader:
+        if not index < size <= reader.head.size:
+            raise MalformedInput("R-20.3", f"not index < size <= {reader.head.size}")
+        read = node_reader(reader.head.size, reader.tile)
+        return cbor(wire.encode_proof(inclusion_proof(index, size, read)))
+
+
+async def consistency(request: web.Request) -> web.Response:
+    """GET /v1/proofs/consistency?old=<m>&new=<n>."""
+    old, new = number(request, "old", MAX_SIZE), number(request, "new", MAX_SIZE)
+    with request.app[SERVICE].store.reader() as reader:
+        if not old <= new <= reader.head.size:
+            raise MalformedInput("R-20.4", f"not old <= new <= {reader.head.size}")
+        read = node_reader(reader.head.size, reader.tile)
+        return cbor(wire.encode_proof(consistency_proof(old, new, read)))
+
+
+async def health(request: web.Request) -> web.Response:
+    """GET /health: 200 only if all is well."""
+    status, size, age = request.app[SERVICE].health()
+    document = {"status": status, "size": size, "age_ms": age}
+    code = 200 if status == "ok" else 503
+    return web.json_response(document, status=code, headers={"Cache-Control": "no-store"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """GET /metrics."""
+    body = request.app[SERVICE].metrics.render()
+    return web.Response(body=body, content_type="text/plain", charset="utf-8")
+
+
+def limited(rate: str, service: Service, handler: Handler) -> Handler:
+    """`handler`, for each peer at most so often."""
+    limiter, limit = FixedWindowRateLimiter(MemoryStorage()), parse_rate(rate)
+
+    async def within_rate(request: web.Request) -> web.StreamResponse:
+        if not await limiter.hit(limit, peer(request, service.config.server.forwarded)):
+            seconds = limit.get_expiry()
+            headers = {"Retry-After": str(seconds)}
+            raise Problem("too-many", f"at most {limit} for one peer", headers=headers)
+        return await handler(request)
+
+    return within_rate
+
+
+def peer(request: web.Request, forwarded: bool) -> str:
+    """Who asks, by address: what the proxy in front appended, if there is one."""
+    if forwarded:
+        last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        return last or request.remote or ""
+    return request.remote or ""
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body of a request, if it is CBOR, short enough and comes in time (R-70.2)."""
+    if request.content_type != CBOR:
+        raise Problem("media-type", f"bodies are {CBOR}", rule="R-70.2")
+    if "Content-Encoding" in request.headers:
+        raise Problem("media-type", "bodies are not compressed", rule="R-70.2")
+    if request.content.is_eof():
+        return await request.read()
+    try:
+        async with asyncio.timeout(request.app[SERVICE].config.server.body_timeout):
+            return await request.read()
+    except TimeoutError:
+        raise Problem("timeout", "the body did not come in time") from None
+
+
+def number(request: web.Request, name: str, maximum: int, default: int | None = None) -> int:
+    """A decimal number in the query, spelled without signs or leading zeros."""
+    spellings = request.query.getall(name, [])
+    if not spellings and default is not None:
+        return default
+    if len(spellings) != 1 or not _NUMBER.fullmatch(spellings[0]):
+        raise MalformedInput("R-10.4", f"{name} is one decimal number")
+    if int(spellings[0]) > maximum:
+        raise MalformedInput("R-10.4", f"{name} is beyond {maximum}")
+    return int(spellings[0])
+
+
+def cbor(body: bytes) -> web.Response:
+    """A CBOR answer."""
+    return web.Response(body=body, content_type=CBOR, headers={"Cache-Control": "no-store"})

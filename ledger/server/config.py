@@ -1,0 +1,171 @@
+r"""How one server runs: `config.toml`, read strictly.
+
+What the log *is* (origin, keys, limits) stands in its first block and not here. Every setting has a
+default; an unknown one is an error, so that no typo goes unnoticed.
+
+>>> parse("[server]\nport = 9000", "config.toml").server.port
+9000
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from limits import parse as parse_rate
+
+from ledger.errors import UsageError
+
+FILE_NAME = "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where it listens, and how much it takes upon itself. Times are in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8480
+    workers: int = 1
+    max_connections: int = 1_024
+    idle_timeout: float = 75.0
+    body_timeout: float = 15.0
+    stop_timeout: float = 30.0
+    forwarded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerConfig:
+    """Blocks queued at most, blocks a batch, milliseconds to gather them."""
+
+    max_queue: int = 8_192
+    max_batch: int = 1_000
+    linger_ms: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateConfig:
+    """Requests of one peer, such as "600/minute"."""
+
+    labels: str = "600/minute"
+    boxes: str = "600/minute"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfig:
+    """`level` is debug, info, warning or error; `format` is console or json."""
+
+    level: str = "info"
+    format: str = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of config.toml."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    sequencer: SequencerConfig = field(default_factory=SequencerConfig)
+    rates: RateConfig = field(default_factory=RateConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+TEMPLATE = """\
+# How this server runs; see `keyroll serve --help`. What the log is stands in its first block.
+# Each line shows its default. Beside this file: keys/ (secret), log/ (public), private/ (boxes and
+# openings, not public).
+
+[server]
+# host = "127.0.0.1"
+# port = 8480
+# workers = 1               # processes that check signatures; 0: a thread of the server
+# max_connections = 1024
+# idle_timeout = 75.0       # seconds without a request, or within one's header
+# body_timeout = 15.0       # seconds for a request's body
+# stop_timeout = 30.0       # seconds to answer what was taken before the server ends
+# forwarded = false         # behind a proxy: peers are told apart by the last X-Forwarded-For
+
+[sequencer]
+# max_queue = 8192          # blocks; beyond that, requests get 503
+# max_batch = 1000          # blocks
+# linger_ms = 2.0           # how long a batch gathers blocks
+
+[rates]                     # of one peer
+# labels = "600/minute"
+# boxes = "600/minute"
+
+[logging]
+# level = "info"            # debug shows each request, info those that failed
+# format = "console"        # or "json"
+"""
+
+
+def read(path: Path) -> Config:
+    """The configuration in a file. Raises `UsageError`."""
+    try:
+        return parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def parse(text: str, name: str) -> Config:
+    """The configuration that `text` spells; `name` is for error messages. Raises `UsageError`."""
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name} is not TOML: {error}") from error
+    for key, values in found.items():
+        if key not in _SECTIONS or not isinstance(values, dict):
+            raise UsageError(f"{name}: there is no section [{key}]")
+    config = Config(**{key: _section(key, found.get(key, {}), name) for key in _SECTIONS})
+    _check(config, name)
+    return config
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "server": ServerConfig,
+    "sequencer": SequencerConfig,
+    "rates": RateConfig,
+    "logging": LoggingConfig,
+}
+
+
+def _section(section: str, values: Mapping[str, object], name: str) -> Any:
+    kind = _SECTIONS[section]
+    types = {setting.name: type(setting.default) for setting in fields(kind)}
+    for key, value in values.items():
+        if key not in types:
+            raise UsageError(f"{name}: there is no setting {key} in [{section}]")
+        wanted = types[key]
+        allowed = (int, float) if wanted is float else (wanted,)
+        if type(value) not in allowed:
+            raise UsageError(f"{name}: {key} in [{section}] is not of type {wanted.__name__}")
+    return kind(**values)
+
+
+def _check(config: Config, name: str) -> None:
+    server, sequencer = config.server, config.sequencer
+    ranges = {
+        "port": (server.port, 0, 65_535),
+        "workers": (server.workers, 0, 64),
+        "max_connections": (server.max_connections, 1, 65_535),
+        "max_queue": (sequencer.max_queue, 64, 1_000_000),
+        "max_batch": (sequencer.max_batch, 1, 4_096),
+        "linger_ms": (sequencer.linger_ms, 0, 10_000),
+        "idle_timeout": (server.idle_timeout, 1, 3_600),
+        "body_timeout": (server.body_timeout, 1, 3_600),
+        "stop_timeout": (server.stop_timeout, 0, 3_600),
+    }
+    for key, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise UsageError(f"{name}: {key} is {value}, not within {low} to {high}")
+    for key, rate in (("labels", config.rates.labels), ("boxes", config.rates.boxes)):
+        try:
+            parse_rate(rate)
+        except ValueError:
+            raise UsageError(f'{name}: {key} is "{rate}", not such as "60/minute"') from None
+    if config.logging.level not in ("debug", "info", "warning", "error"):
+        raise UsageError(f"{name}: level is debug, info, warning or error")
+    if config.logging.format not in ("console", "json"):
+        raise UsageError(f"{name}: format is console or json")

@@ -1,0 +1,307 @@
+"""One LMDB environment on disk: opened once, checked, locked, and its errors told apart.
+
+    <path>/data.mdb       LMDB's file, format 1 (`lib_version=0`; the library bundles another)
+    <path>/lock.mdb       LMDB's table of readers
+    <path>/writer.lock    held while the environment is open here; holds our process id
+
+Every record is kept with a CRC-32 of its key and value behind it, so that a flipped bit is an error
+and not an answer. Opening also walks the pages as they lie in the file, before LMDB maps them: a
+truncated file would kill the process at its first touch.
+
+Errors: `StoreError` with a sentence. `StoreFull` if the disk or the map is full: the transaction
+was rolled back, and the environment goes on. After any other failed write it takes no more.
+
+Not to be used across a fork: processes that are to outlive this one must be spawned.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import lmdb
+from lmdb import verify
+
+from ledger.errors import StoreError, StoreFull
+
+if TYPE_CHECKING:
+    from lmdb import _Database
+
+MAP_SIZE = 1 << 40
+"""Address space reserved for the file to grow into. It costs nothing until used."""
+
+META = "meta"
+"""The table that every environment has, for what there is one of."""
+
+_LEAST_MAP_SIZE = 1 << 30
+_LIB_VERSION = 0
+_MAX_READERS = 1_022
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ROOM = 1 << 26
+"""More than any batch writes."""
+
+_FORMAT = b"format"
+DATA_FILE = "data.mdb"
+_LOCK_FILE = "writer.lock"
+
+
+class Transaction:
+    """One transaction: what it reads is of one moment, what it writes comes whole or not at all."""
+
+    __slots__ = ("_databases", "_path", "_txn")
+
+    def __init__(
+        self, path: Path, txn: lmdb.Transaction[bytes], databases: dict[str, _Database]
+    ) -> None:
+        self._path = path
+        self._txn = txn
+        self._databases = databases
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value of `key`, if there is one."""
+        stored = self._txn.get(key, db=self._databases[table])
+        return None if stored is None else self._checked(table, key, stored)
+
+    def scan(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All keys from `start` on with their values, in order."""
+        cursor = self._txn.cursor(self._databases[table])
+        if cursor.set_range(start):
+            for key, stored in cursor:
+                yield key, self._checked(table, key, stored)
+
+    def count(self, table: str) -> int:
+        """How many keys a table has."""
+        return self._txn.stat(self._databases[table])["entries"]
+
+    def live_bytes(self) -> int:
+        """The size of all pages that hold something."""
+        total = 0
+        for database in self._databases.values():
+            stat = self._txn.stat(database)
+            pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+            total += pages * stat["psize"]
+        return total
+
+    def put(
+        self, table: str, pairs: Iterable[tuple[bytes, bytes]], *, append: bool = False
+    ) -> None:
+        """Set keys to values. To `append` is to promise ascending keys after all that are there."""
+        rows = [(key, value + _checksum(key, value)) for key, value in pairs]
+        self._txn.cursor(self._databases[table]).putmulti(rows, append=append)
+
+    def take(self, table: str, key: bytes) -> bytes | None:
+        """The value of `key`, which is removed."""
+        stored = self._txn.pop(key, db=self._databases[table])
+        return None if stored is None else self._checked(table, key, stored)
+
+    def _checked(self, table: str, key: bytes, stored: bytes) -> bytes:
+        value = stored[:-4]
+        if stored[-4:] != _checksum(key, value):
+            raise StoreError(
+                f"{self._path}: a record in '{table}' is damaged; restore from a backup"
+            )
+        return value
+
+
+class Environment:
+    """An open LMDB environment with its `tables`, of the format that `kind` names."""
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        tables: Sequence[str],
+        *,
+        create: bool = False,
+        check_pages: bool = True,
+        map_size: int = MAP_SIZE,
+    ) -> None:
+        self.path = path
+        self._broken = False
+        _require(path, create)
+        self._lock = _lock(path)
+        try:
+            if check_pages and not _is_missing(path):
+                _check_pages(path)
+            self._env = open_lmdb(path, map_size=map_size)
+            try:
+                if not check_pages:
+                    _check_length(path, self._env)
+                self._databases = self._open_tables(kind, tables, create)
+            except BaseException:
+                self._env.close()
+                raise
+        except BaseException as error:
+            os.close(self._lock)
+            if isinstance(error, lmdb.Error | OSError):
+                raise StoreError(f"{path} cannot be opened: {error}") from error
+            raise
+
+    def close(self) -> None:
+        """Let go of it. Transactions still open become errors."""
+        if self._lock >= 0:
+            self._env.close()
+            os.close(self._lock)
+            self._lock = -1
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A snapshot. Short: as long as it is open, the file grows with every commit."""
+        try:
+            with self._env.begin() as txn:
+                yield Transaction(self.path, txn, self._databases)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path} cannot be read: {error}") from error
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that is durable when the block is left, and undone by an exception."""
+        if self._broken:
+            raise StoreError(f"{self.path}: a write failed before; open it again")
+        try:
+            with self._env.begin(write=True) as txn:
+                yield Transaction(self.path, txn, self._databases)
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: lmdb.Error) -> StoreError:
+        if self._is_sound() and self._is_full(error):
+            return StoreFull(f"{self.path} is full: {error}")
+        self._broken = True
+        return StoreError(f"{self.path} cannot be written: {error}; open it again")
+
+    def _is_full(self, error: lmdb.Error) -> bool:
+        if error.code == errno.EIO:
+            # LMDB says so of a write that was cut short, as on a disk that is filling up.
+            return not _has_room(self.path)
+        return isinstance(error, lmdb.MapFullError) or error.code in _FULL
+
+    def _is_sound(self) -> bool:
+        """Whether LMDB still works: it gives up if it could not write its own head."""
+        try:
+            self._env.begin().abort()
+        except lmdb.Error:
+            return False
+        return True
+
+    def _open_tables(self, kind: str, tables: Sequence[str], create: bool) -> dict[str, _Database]:
+        self._env.reader_check()
+        names = (META, *tables)
+        if create and not self._env.stat()["entries"]:
+            self._make_tables(kind, names)
+        databases = {name: self._env.open_db(name.encode(), create=False) for name in names}
+        with self._env.begin() as txn:
+            found = Transaction(self.path, txn, databases).get(META, _FORMAT)
+        if found != kind.encode():
+            raise StoreError(f"{self.path} is not a '{kind}', which is all this version reads")
+        return databases
+
+    def _make_tables(self, kind: str, names: Sequence[str]) -> None:
+        with self._env.begin(write=True) as txn:
+            databases = {name: self._env.open_db(name.encode(), txn=txn) for name in names}
+            Transaction(self.path, txn, databases).put(META, [(_FORMAT, kind.encode())])
+        sync_directory(self.path)
+        sync_directory(self.path.parent)
+
+
+def open_lmdb(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> lmdb.Environment:
+    """LMDB's own handle, with as much of the map as the system gives."""
+    while True:
+        try:
+            return lmdb.open(
+                str(path),
+                map_size=map_size,
+                readonly=readonly,
+                mode=0o600,
+                create=False,
+                max_readers=_MAX_READERS,
+                max_dbs=16,
+                lib_version=_LIB_VERSION,
+            )
+        except lmdb.MemoryError:
+            map_size //= 2
+            if map_size < _LEAST_MAP_SIZE:
+                raise
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _has_room(path: Path) -> bool:
+    """Whether a file beside LMDB's could be as long as that, and a batch longer."""
+    size = (path / DATA_FILE).stat().st_size
+    try:
+        with TemporaryFile(dir=path) as file:
+            os.posix_fallocate(file.fileno(), size, _ROOM)
+    except OSError as error:
+        return error.errno not in _FULL
+    return True
+
+
+def _checksum(key: bytes, value: bytes) -> bytes:
+    return crc32(value, crc32(key)).to_bytes(4)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether LMDB would begin anew; an empty file counts as none."""
+    file = path / DATA_FILE
+    return not file.exists() or not file.stat().st_size
+
+
+def _require(path: Path, create: bool) -> None:
+    """Make the directory, or refuse one that holds nothing."""
+    if create:
+        try:
+            path.mkdir(0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be made: {error.strerror}") from error
+    elif _is_missing(path):
+        raise StoreError(f"there is no database at {path}")
+
+
+def _lock(path: Path) -> int:
+    """Hold the environment's lock file, or say who does."""
+    try:
+        lock = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace")
+        os.close(lock)
+        raise StoreError(f"{path} is in use by process {holder}") from error
+    os.truncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def _check_pages(path: Path) -> None:
+    """Walk all pages, 0.4 GB a second, without LMDB: what is damaged could make it crash."""
+    file = path / DATA_FILE
+    try:
+        problems = verify.verify(str(file), subdir=False)  # type: ignore[no-untyped-call]
+    except verify.VerifyError as error:
+        problems = [str(error)]
+    if problems:
+        raise StoreError(f"{file} is damaged, restore from a backup: {problems[0]}")
+
+
+def _check_length(path: Path, env: lmdb.Environment) -> None:
+    """Refuse a file that ends before the pages that LMDB counts. Rarely, a whole one does too."""
+    expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if (path / DATA_FILE).stat().st_size < expected:
+        raise StoreError(f"{path} seems cut short: open it with its pages checked")

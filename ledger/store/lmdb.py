@@ -1,0 +1,117 @@
+"""A log kept in LMDB: the default engine, on one machine (fills `ledger.store.port.Store`).
+
+>>> store = LmdbStore(path, create=True)                    # doctest: +SKIP
+>>> with store.view() as view:                              # doctest: +SKIP
+...     commit = plan(view, blocks, now).commit
+>>> store.perform(commit, note)                             # doctest: +SKIP
+
+Each write is one transaction: it compares the head that the commit was planned from, and is synced
+to disk when it returns. Only then do frontier and directory, which are held in memory, move on. A
+reader takes everything from its own transaction; only a view, which is the writer's, sees memory.
+
+Opening reads the directory's buckets (some µs a label) and believes nothing: pages, head, tree,
+directory, last entry and what is staged have to fit each other, or `StoreError` says what does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Lock
+
+from ledger.errors import StoreError
+from ledger.log.commit import Commit
+from ledger.store import layout, opening, writing
+from ledger.store.environment import MAP_SIZE, META, Environment
+from ledger.store.port import Staged
+from ledger.store.snapshot import Planning, Snapshot
+
+
+class LmdbStore:
+    """A log in the directory `path`. `create` makes what is missing.
+
+    `unconfirmed` opens a restored copy to be read and checked; nothing is written to it, and
+    without it such a copy is refused (R-73.2). `check_pages` walks the whole file first; without
+    it, damage may show later, or end the process.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        unconfirmed: bool = False,
+        check_pages: bool = True,
+        map_size: int = MAP_SIZE,
+    ) -> None:
+        self._lock = Lock()
+        self._environment = Environment(
+            path,
+            layout.KIND,
+            layout.TABLES,
+            create=create,
+            check_pages=check_pages,
+            map_size=map_size,
+        )
+        try:
+            with self._environment.read() as transaction:
+                if transaction.get(META, layout.UNCONFIRMED) is not None and not unconfirmed:
+                    raise StoreError(
+                        f"{path} was restored: confirm that nothing newer was published"
+                    )
+                self._memory = opening.load(transaction)
+        except BaseException:
+            self._environment.close()
+            raise
+
+    @contextmanager
+    def reader(self) -> Iterator[Snapshot]:
+        with self._environment.read() as transaction:
+            yield Snapshot(transaction)
+
+    @contextmanager
+    def view(self) -> Iterator[Planning]:
+        with ExitStack() as stack:
+            with self._lock:  # so that transaction and memory are of one head
+                transaction = stack.enter_context(self._environment.read())
+                memory = self._memory
+            yield Planning(transaction, memory.frontier, memory.directory)
+
+    def perform(self, commit: Commit, note: bytes) -> None:
+        with self._lock:
+            with self._environment.write() as transaction:
+                if not writing.begin(transaction, commit):
+                    writing.append(transaction, commit)
+                writing.publish(transaction, commit, note)
+            self._memory = self._memory.after(commit)
+
+    def stage(self, commit: Commit) -> None:
+        with self._lock, self._environment.write() as transaction:
+            if not writing.begin(transaction, commit):
+                writing.stage(transaction, commit)
+
+    def publish(self, commit: Commit, note: bytes) -> None:
+        with self._lock:
+            with self._environment.write() as transaction:
+                if not writing.begin(transaction, commit):
+                    raise StoreError("this batch is not staged")
+                writing.publish(transaction, commit, note)
+            self._memory = self._memory.after(commit)
+
+    def staged(self) -> Staged | None:
+        with self._environment.read() as transaction:
+            snapshot = Snapshot(transaction)
+            head = snapshot.staged()
+            if head is None:
+                return None
+            entries = tuple(snapshot.staged_entries(head))
+            return Staged(entries, head.size, head.root, head.time)
+
+    def live_bytes(self) -> int:
+        """What the log takes on disk, without the pages that are free to be used again."""
+        with self._environment.read() as transaction:
+            return transaction.live_bytes()
+
+    def close(self) -> None:
+        self._environment.close()

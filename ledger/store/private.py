@@ -1,0 +1,76 @@
+"""What comes with blocks and is not for everybody, in an LMDB environment of its own.
+
+Boxes stand by block hash, openings by label. They are made durable before the block is, so the
+store may hold more than the log refers to, and never less. Only its owner may read the directory.
+
+>>> store = PrivateStore(path, create=True)                       # doctest: +SKIP
+>>> store.put([PrivateItem(block.hash, block.label, boxes, None)])  # doctest: +SKIP
+>>> store.boxes(block.hash) == boxes                              # doctest: +SKIP
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, text
+from ledger.store.environment import MAP_SIZE, Environment
+from ledger.store.port import PrivateItem
+
+KIND = "keyroll private store 1"
+BOXES, OPENINGS = "boxes", "openings"
+
+_NONCE_BYTES = 32
+_MAX_BYTES = 2**24  # of our own records: no more than a sanity check
+
+
+class PrivateStore:
+    """Fills the port's `PrivateStore`, in the directory `path`. `create` makes what is missing."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        check_pages: bool = True,
+        map_size: int = MAP_SIZE,
+    ) -> None:
+        self._environment = Environment(
+            path,
+            KIND,
+            (BOXES, OPENINGS),
+            create=create,
+            check_pages=check_pages,
+            map_size=map_size,
+        )
+
+    def put(self, items: Sequence[PrivateItem]) -> None:
+        if not items:
+            return
+        boxes = {item.block_hash: encode([*item.boxes]) for item in items}
+        openings = {item.label: encode([*item.opening]) for item in items if item.opening}
+        with self._environment.write() as transaction:
+            transaction.put(BOXES, sorted(boxes.items()))
+            transaction.put(OPENINGS, sorted(openings.items()))
+
+    def boxes(self, block_hash: bytes) -> tuple[bytes, ...] | None:
+        stored = self._get(BOXES, block_hash)
+        if stored is None:
+            return None
+        return tuple(blob(box, _MAX_BYTES, "box") for box in items(stored, 0, _MAX_BYTES, "boxes"))
+
+    def opening(self, label: bytes) -> tuple[bytes, str] | None:
+        stored = self._get(OPENINGS, label)
+        if stored is None:
+            return None
+        nonce, identifier = array(stored, 2, "opening")
+        return bstr(nonce, _NONCE_BYTES, "nonce"), text(identifier, _MAX_BYTES, "identifier")
+
+    def close(self) -> None:
+        self._environment.close()
+
+    def _get(self, table: str, key: bytes) -> Value:
+        with self._environment.read() as transaction:
+            stored = transaction.get(table, key)
+        return None if stored is None else decode(stored, _MAX_BYTES)

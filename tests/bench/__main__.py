@@ -1,0 +1,85 @@
+"""`python -m tests.bench`: measures, prints a table, writes JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.append import append_1m_figures, append_figures
+from tests.bench.audit import audit_figures, storage_figures
+from tests.bench.http import http_figures
+from tests.bench.logs import BenchLog
+from tests.bench.measure import Figure
+
+LONG = 100_000
+
+
+def on_long_log(console: Console) -> list[Figure]:
+    """What is measured on a log of 100,000 blocks."""
+    with TemporaryDirectory() as path:
+        with console.status(f"building a log of {LONG:,} blocks"):
+            bench = BenchLog.found(Path(path), identifiers=False)
+            bench.grow(LONG)
+        figures = storage_figures(bench)
+        with console.status("audit"):
+            figures += audit_figures(bench)
+        bench.people.identifiers = True
+        with console.status("http"):
+            figures += http_figures(bench)
+    return figures
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Leave out the log of a million labels.")
+@click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path))
+def main(quick: bool, target: Path | None) -> None:
+    """Measure Keyroll against V, PyNaCl's signature checks a second on one thread.
+
+    Example: ./run bench --quick --json bench.json
+    """
+    console = Console()
+    parts: list[Callable[[], list[Figure]]] = [append_figures, lambda: on_long_log(console)]
+    if not quick:
+        parts.append(append_1m_figures)
+    figures = [figure for part in parts for figure in part()]
+    console.print(table(figures))
+    if target:
+        target.write_text(json.dumps({f.key: fields(f) for f in figures}, indent=2) + "\n")
+    if any(figure.reached is False for figure in figures):
+        raise SystemExit(1)
+
+
+def table(figures: list[Figure]) -> Table:
+    """For people."""
+    shown = Table(title="ratios to V; medians of rounds", title_justify="left")
+    for name in ("key", "median", "least", "most", "bar", "aim", "", ""):
+        shown.add_column(name, justify="left" if name in ("key", "") else "right")
+    for f in figures:
+        numbers = (f"{x:.2f}" for x in (f.value, min(f.values), max(f.values)))
+        bars = ("" if x is None else f"{x:g}" for x in (f.bar, f.aim))
+        shown.add_row(f.key, *numbers, *bars, _WORDS[f.reached], f.note)
+    return shown
+
+
+def fields(figure: Figure) -> dict[str, object]:
+    """For machines."""
+    return {
+        "value": round(figure.value, 4),
+        "rounds": [round(value, 4) for value in figure.values],
+        "bar": figure.bar,
+        "aim": figure.aim,
+        "reached": figure.reached,
+        "note": figure.note,
+    }
+
+
+_WORDS = {True: "reached", False: "MISSED", None: ""}
+
+if __name__ == "__main__":
+    main()

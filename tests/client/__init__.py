@@ -1,0 +1,1 @@
+"""The client, against lies told in memory and against the real server."""

@@ -1,0 +1,87 @@
+"""The real server, on LMDB and HTTP, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ledger.app import keys
+from ledger.app.enrolment import Register, enrol
+from ledger.app.keys import Role
+from ledger.client.session import Log
+from ledger.format.bodies import MAX_TIME, Limits
+from ledger.format.identity import IdentityToken
+from ledger.format.keys import SigningKey
+from ledger.log.clock import Clock
+from ledger.server.config import Config, RateConfig, SequencerConfig, ServerConfig
+from ledger.server.founding import AppKeys, Terms, found_home
+from ledger.server.home import Home
+from ledger.server.runtime import Served, serving
+
+CONFIG = Config(
+    server=ServerConfig(port=0, workers=0, stop_timeout=5.0),
+    sequencer=SequencerConfig(linger_ms=0.5),
+    rates=RateConfig(labels="100000/minute", boxes="100000/minute"),
+)
+
+
+@dataclass
+class Shift:
+    """A clock that tests can put forward, by milliseconds."""
+
+    by: int = 0
+
+    def clock(self) -> Clock:
+        wall, monotonic = Clock().read, __import__("time").monotonic
+        return Clock(lambda: wall() + self.by, lambda: monotonic() + self.by / 1000)
+
+    def now(self) -> int:
+        return Clock().read() + self.by
+
+
+@dataclass
+class Live:
+    """A log that is being served, and the application it belongs to."""
+
+    served: Served
+    log_id: bytes
+    app: Path
+    shift: Shift
+
+    @property
+    def url(self) -> str:
+        return self.served.url
+
+    @property
+    def authority(self) -> SigningKey:
+        return keys.load(self.app, Role.AUTHORITY)
+
+    def token(
+        self, identifier: str, *, reset_of: int | None = None, expiry: int = MAX_TIME
+    ) -> IdentityToken:
+        with Register.open(self.app / "register.db") as register:
+            enrolment = keys.load(self.app, Role.ENROLMENT)
+            return enrol(
+                identifier, self.log_id, enrolment, register, expiry=expiry, reset_of=reset_of
+            )
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    app, home, shift = tmp_path / "app", Home(tmp_path / "log"), Shift()
+    keys.make(app)
+    terms = Terms("example.com/log", heartbeat=1_000, limits=Limits(max_devices=4))
+    log_id = found_home(home, terms, AppKeys.read(app))
+    async with serving(home, CONFIG, clock=shift.clock()) as served:
+        yield Live(served, log_id, app, shift)
+
+
+@pytest.fixture
+async def log(live: Live) -> AsyncIterator[Log]:
+    """The log, followed by one client."""
+    async with Log.connect(live.url, live.log_id) as log:
+        await log.sync()
+        yield log

@@ -1,0 +1,127 @@
+"""An account on disk: all of it or nothing, and for its owner only."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.client import account as accounts
+from ledger.client.account import Account, DeviceSecret, FileVault
+from ledger.errors import MalformedInput, StoreError
+from ledger.format.bodies import DeviceKind
+from ledger.format.identity import Opening
+from ledger.format.keys import EncryptionKey, SigningKey
+from ledger.format.wire import Submission
+
+seeds = st.binary(min_size=32, max_size=32)
+devices = st.builds(
+    DeviceSecret, seeds.map(SigningKey), seeds.map(EncryptionKey), st.integers(0, 1)
+)
+openings = st.builds(Opening, seeds, st.text("abc@ü€", min_size=1, max_size=20))
+submissions = st.builds(
+    Submission,
+    st.binary(max_size=100),
+    st.lists(st.binary(max_size=80), max_size=3).map(tuple),
+    st.none() | openings,
+)
+all_accounts = st.builds(
+    Account,
+    seeds,
+    st.none() | seeds,
+    st.none() | openings,
+    st.lists(devices, max_size=3).map(tuple),
+    st.lists(seeds.map(EncryptionKey), max_size=3).map(tuple),
+    st.none() | submissions,
+)
+
+
+@given(all_accounts)
+def test_round_trip(account: Account) -> None:
+    again = Account.decode(account.encode())
+    assert again == account
+    assert again.encode() == account.encode()
+    assert [d.signing.seed for d in again.devices] == [d.signing.seed for d in account.devices]
+    assert [k.secret for k in again.user_keys] == [k.secret for k in account.user_keys]
+
+
+@given(all_accounts, st.data())
+def test_any_other_bytes_are_malformed(account: Account, data: st.DataObject) -> None:
+    raw = account.encode()
+    at = data.draw(st.integers(0, len(raw) - 1))
+    flipped = raw[:at] + bytes([raw[at] ^ (1 << data.draw(st.integers(0, 7)))]) + raw[at + 1 :]
+    for changed in (raw[:at], raw + b"\0", flipped):
+        try:
+            found = Account.decode(changed)
+        except MalformedInput:
+            continue
+        assert found.encode() == changed
+
+
+@pytest.fixture
+def account() -> Account:
+    device = DeviceSecret.generate(DeviceKind.RECOVERY)
+    return Account(bytes(32), bytes(32), Opening(bytes(32), "ada"), devices=(device,))
+
+
+def test_secrets_stay_out_of_repr(account: Account) -> None:
+    key = accounts.new_encryption_key()
+    account = replace(account, user_keys=(key,), pending=Submission(b"block"))
+    shown = repr(account)
+    assert repr(key.secret) not in shown
+    assert repr(account.devices[0].signing.seed) not in shown
+    assert repr(account.devices[0].encryption.secret) not in shown
+
+
+def test_with_keys(account: Account) -> None:
+    device, key = DeviceSecret.generate(), accounts.new_encryption_key()
+    more = account.with_keys((*account.devices, device), (key,))
+    assert more.devices == (*account.devices, device)
+    assert more.with_keys((device,), (key,)) == more
+    assert more.user_key(key.public) == key
+    assert account.user_key(key.public) is None
+
+
+def test_a_vault(account: Account, tmp_path: Path) -> None:
+    vault = FileVault(tmp_path / "account")
+    assert vault.load() is None
+    for label in (b"a" * 32, b"b" * 32):
+        vault.save(replace(account, label=label))
+        assert FileVault(tmp_path / "account").load() == replace(account, label=label)
+    assert [path.name for path in tmp_path.iterdir()] == ["account"]
+    assert stat.S_IMODE((tmp_path / "account").stat().st_mode) == 0o600
+
+
+def test_a_failed_save_changes_nothing(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = FileVault(tmp_path / "account")
+    vault.save(account)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space"):
+        vault.save(replace(account, label=b"b" * 32))
+    monkeypatch.undo()
+    assert vault.load() == account
+    vault.save(replace(account, label=b"b" * 32))
+    assert vault.load() == replace(account, label=b"b" * 32)
+
+
+def test_a_damaged_file(account: Account, tmp_path: Path) -> None:
+    path = tmp_path / "account"
+    FileVault(path).save(account)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match="damaged"):
+        FileVault(path).load()
+    with pytest.raises(StoreError):
+        FileVault(tmp_path).load()
+    with pytest.raises(StoreError):
+        FileVault(tmp_path / "nowhere" / "account").save(account)

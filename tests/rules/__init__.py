@@ -1,0 +1,1 @@
+"""The rules as properties: random operations, random mutations, two implementations."""

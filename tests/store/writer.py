@@ -1,0 +1,103 @@
+"""A process that writes batch after batch until it is killed, and tells what is done.
+
+A line for each call that returned: `staged SIZE ROOT` or `published SIZE ROOT`. What is written
+follows from the head alone, so a size has the same root however often writers were killed.
+
+>>> with running(home) as lines:        # doctest: +SKIP
+...     print(next(lines))
+published 2 5d0e...
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ledger.format.block import Anchor
+from ledger.log.commit import Commit, Head
+from ledger.store.backup import LOG, PRIVATE
+from ledger.store.lmdb import LmdbStore
+from ledger.store.port import PrivateItem
+from ledger.store.private import PrivateStore
+from tests.store.world import head_of, planned, replanned
+from tests.support.actors import LogActor, User, Written, seed
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUNDING = LogActor.make()
+LOG = FOUNDING.after
+
+
+@contextmanager
+def running(home: Path) -> Iterator[IO[str]]:
+    """The lines of a writer at work. It is killed at the end; what it said can still be read."""
+    command = [sys.executable, "-m", "tests.store.writer", str(home)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            ended = process.poll()
+            process.kill()
+        assert ended is None, "the writer ended by itself"
+
+
+def arrivals(head: Head) -> list[Written[User]]:
+    """One to three people who arrive after `head`."""
+    anchor = Anchor(head.size, head.root)
+    names = [f"person {head.size}.{number}" for number in range(1 + head.size % 3)]
+    return [User.create(LOG, name, anchor, label=seed("label", name)) for name in names]
+
+
+def private_item(person: Written[User]) -> PrivateItem:
+    opening = person.after.opening
+    return PrivateItem(
+        person.block.hash, person.after.label, person.boxes, (opening.nonce, opening.identifier)
+    )
+
+
+def write_next(store: LmdbStore, private: PrivateStore) -> None:
+    """A batch after the head, staged first if the size is odd."""
+    head = head_of(store)
+    blocks = [FOUNDING.raw]
+    if head.size:
+        people = arrivals(head)
+        blocks = [person.raw for person in people]
+        private.put([private_item(person) for person in people])
+    commit = planned(store, blocks)
+    if head.size % 2:
+        store.stage(commit)
+        say("staged", commit)
+        store.publish(commit, LOG.note(commit.after))
+    else:
+        store.perform(commit, LOG.note(commit.after))
+    say("published", commit)
+
+
+def recover(store: LmdbStore) -> None:
+    """Publish what the writer before left staged."""
+    staged = store.staged()
+    if staged:
+        commit = replanned(store, staged)
+        store.publish(commit, LOG.note(commit.after))
+        say("published", commit)
+
+
+def say(what: str, commit: Commit) -> None:
+    os.write(1, f"{what} {commit.after.size} {commit.after.root.hex()}\n".encode())
+
+
+def main(home: Path) -> None:
+    store = LmdbStore(home / LOG, create=True)
+    private = PrivateStore(home / PRIVATE, create=True)
+    recover(store)
+    while True:
+        write_next(store, private)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

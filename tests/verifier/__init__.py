@@ -1,0 +1,1 @@
+"""Tests of the independent verifier, on logs that are built here by hand from `specs/`."""
