@@ -1,7 +1,69 @@
 """Keyroll, a key transparency log for end-to-end encryption: the log, its server and its clients.
 
-`specs/` holds the protocol that this package follows. `verifier` judges a log by the same specs and
-shares no code with it.
+What an application needs is importable from here. A person's device follows the log, verifying
+every entry itself, and writes:
+
+    from ledger import FileVault, IdentityToken, Log, User
+
+    async with Log.connect("https://log.example.com", log_id, "replica.db") as log:
+        await log.sync()
+        token = IdentityToken.parse(text)                       # from the application's server
+        ada = await User.register(log, token, FileVault(Path("account")))
+        phone = await ada.add_device()
+        await ada.revoke_devices(phone.signing.public)
+
+        bob = log.replica.user(label)                           # somebody else, verified
+        bob.devices, bob.user_key
+
+The application's server makes such tokens with `ledger.app.enrolment`. `specs/` holds the protocol
+that this package follows. `verifier` judges a log by the same specs and shares no code with it.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
+    from ledger.client.contacts import Contacts
+    from ledger.client.handover import Offer, Request
+    from ledger.client.replica import Replica
+    from ledger.client.session import Log
+    from ledger.client.user import User
+    from ledger.format.identity import IdentityToken
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Account",
+    "Contacts",
+    "DeviceSecret",
+    "FileVault",
+    "IdentityToken",
+    "Log",
+    "MemoryVault",
+    "Offer",
+    "Replica",
+    "Request",
+    "User",
+]
+
+_PLACES = {
+    "Account": "ledger.client.account",
+    "Contacts": "ledger.client.contacts",
+    "DeviceSecret": "ledger.client.account",
+    "FileVault": "ledger.client.account",
+    "IdentityToken": "ledger.format.identity",
+    "Log": "ledger.client.session",
+    "MemoryVault": "ledger.client.account",
+    "Offer": "ledger.client.handover",
+    "Replica": "ledger.client.replica",
+    "Request": "ledger.client.handover",
+    "User": "ledger.client.user",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Loaded when asked for: a server, or a worker of it, needs no client.
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

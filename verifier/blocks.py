@@ -40,7 +40,13 @@ SIZE = range(2**63)
 CREATES = frozenset({LOG_CREATE, USER_CREATE})
 LOG_TYPES = frozenset({LOG_CREATE, LOG_POLICY})
 
-LIMITS: Shape = (range(1024, 16385), range(1, 65), range(1, 10_001), range(1, 65_536))
+LIMITS: Shape = (
+    range(1024, 16385),
+    range(1, 65),
+    range(1, 10_001),
+    range(1, 65_536),
+    range(16, 65_536),
+)
 DEMANDS: Shape = (range(33), range(33), range(1_000, 604_800_001))
 DEVICE: Shape = (32, 32, range(2))
 ENROLMENT: Shape = (bytes, DEVICE, 32, 32)

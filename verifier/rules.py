@@ -27,7 +27,6 @@ from verifier.blocks import (
 from verifier.errors import BrokenRule
 
 DAY = 86_400_000
-MAX_RETIRED = 1_024
 RESET, CLOSED, ADDED_BY_RECOVERY, RECOVERY_REVOKED, ALL_OTHERS_REVOKED = range(5)
 ORIGIN_LENGTHS = range(1, 129)
 ORIGIN_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {"+"}
@@ -40,6 +39,7 @@ class Limits(NamedTuple):
     devices: int
     members: int
     blocks_per_day: int
+    retired: int
 
 
 class Demands(NamedTuple):
@@ -125,7 +125,7 @@ def create_log(block: Block, index: int, time: int) -> LogState:
     if block.kind != LOG_CREATE or index != 0:
         raise BrokenRule("R-42.4", "entry 0 is log.create, and no other")
     origin, _nonce, *keys = block.body[:7]
-    limits, heartbeat, demands = Limits(*block.body[7:11]), block.body[11], block.body[12:]
+    limits, heartbeat, demands = Limits(*block.body[7:12]), block.body[12], block.body[13:]
     if len(origin) not in ORIGIN_LENGTHS or not ORIGIN_CHARACTERS.issuperset(origin):
         raise BrokenRule("R-51.1", "the origin is not 1 to 128 characters from ! to ~ except +")
     if len(set(keys)) != len(keys):
@@ -214,7 +214,7 @@ def _create_user(block: Block, place: Place) -> UserState:
     _check_delegation(delegation, 0, place)
     if delegation.epoch != 0:
         raise BrokenRule("R-52.4", "the epoch of a first delegation is not 0")
-    _require_fresh((signing, encryption, user_key), (delegation.ephemeral,), b"")
+    _require_fresh((delegation.ephemeral, signing, encryption, user_key), (), b"")
     device = _first_device(signing, encryption, kind, place.leaf_index)
     return UserState(
         1,
@@ -240,11 +240,8 @@ def _reset(state: UserState, block: Block, place: Place) -> UserState:
     _check_delegation(delegation, 1, place)
     if (delegation.epoch, delegation.commitment) != (state.epoch, state.commitment):
         raise BrokenRule("R-52.4", "the delegation is for another epoch or commitment")
-    _require_fresh(
-        (signing, encryption, user_key),
-        (delegation.ephemeral, *_current(state)),
-        state.retired,
-    )
+    named = (delegation.ephemeral, signing, encryption, user_key)
+    _require_fresh(named, _current(state), state.retired)
     device = _first_device(signing, encryption, kind, place.leaf_index)
     return _follow(
         state,
@@ -279,8 +276,8 @@ def _revoke(state: UserState, block: Block, place: Place) -> UserState:
         raise BrokenRule(
             "R-53.5", "revoked are not devices of the state, once, in order, without author"
         )
-    if len(state.retired) > 32 * MAX_RETIRED:
-        raise BrokenRule("R-53.6", f"more than {MAX_RETIRED} retired keys")
+    if len(state.retired) > 32 * place.log.limits.retired:
+        raise BrokenRule("R-53.6", f"more than {place.log.limits.retired} retired keys")
     _require_fresh((user_key,), _current(state), state.retired)
     assert state.user_key is not None  # R-53.3: a closed chain has no author
     return _follow(
@@ -348,12 +345,12 @@ def _require_author(state: UserState, author: bytes) -> None:
         raise BrokenRule("R-53.3", "the author is not a device of the state")
 
 
-def _require_fresh(entering: tuple[bytes, ...], taken: Iterable[bytes], retired: bytes) -> None:
-    """R-53.1."""
-    if not frozenset(entering).isdisjoint(taken) or len(set(entering)) < len(entering):
-        raise BrokenRule("R-53.1", "an entering key is in use, or given twice")
-    if retired and any(_holds(retired, key) for key in entering):
-        raise BrokenRule("R-53.1", "an entering key was retired")
+def _require_fresh(named: tuple[bytes, ...], taken: Iterable[bytes], retired: bytes) -> None:
+    """R-53.1, R-15.4: keys that a block names anew, an ephemeral one too, are new to the chain."""
+    if not frozenset(named).isdisjoint(taken) or len(set(named)) < len(named):
+        raise BrokenRule("R-53.1", "a new key is in use, or given twice")
+    if retired and any(_holds(retired, key) for key in named):
+        raise BrokenRule("R-53.1", "a new key was retired")
 
 
 def _keys(devices: Iterable[Device]) -> list[bytes]:

@@ -1,6 +1,6 @@
 """Adding a device on another machine, in three messages that people carry (a file, a QR code).
 
-    new device   request   its public keys
+    new device   ask       its public keys, in a `Request`
     old device   offer     the device.add that it signed, the user key in a box, whose account it is
     new device   accept    checks all of it against its own replica, signs too, hands it in
 
@@ -18,15 +18,15 @@ private channel; it is worth nothing to anyone but the new device.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from ledger.client.account import DeviceSecret
-from ledger.errors import MalformedInput, RuleViolation
+from ledger.client.account import Account, DeviceSecret, Vault
+from ledger.errors import MalformedInput, RuleViolation, UsageError
 from ledger.format import block as blocks
 from ledger.format import cose
 from ledger.format.block import MAX_BLOCK_BYTES, Block
-from ledger.format.bodies import DeviceAdd, DeviceKeys
+from ledger.format.bodies import DeviceAdd, DeviceKeys, DeviceKind
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, uint
 from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, check_signing_key
@@ -103,6 +103,20 @@ class Acceptance:
     submission: Submission
     label: bytes
     user_key: EncryptionKey = field(repr=False)
+
+
+def ask(log_id: bytes, vault: Vault, kind: DeviceKind = DeviceKind.ORDINARY) -> Request:
+    """A request for the device in `vault`, which is made if it is not there.
+
+    Raises `UsageError` if somebody's account is there.
+    """
+    account = vault.load() or Account(log_id)
+    if account.label is not None or account.log_id != log_id:
+        raise UsageError("somebody's account is here already: choose another place")
+    made = [device for device in account.devices if device.kind == kind]
+    device = made[-1] if made else DeviceSecret.generate(kind)
+    vault.save(replace(account, devices=(device,)))
+    return Request(log_id, device.keys)
 
 
 def accept(offer: Offer, device: DeviceSecret, view: View, now: int) -> Acceptance:

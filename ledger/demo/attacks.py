@@ -9,19 +9,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from ledger.client.session import Log
 from ledger.client.user import User
-from ledger.demo.audit import Audited, audit
+from ledger.demo.audit import MISBEHAVIOUR, audit
 from ledger.demo.liar import Twist, lying
 from ledger.demo.stage import Stage
 from ledger.errors import KeyrollError, LogMisbehaved
 from ledger.format import entry
+from ledger.format.keys import SigningKey
 from ledger.store.environment import Environment
 from ledger.store.layout import ENTRIES, KIND, TABLES, u64
 
-_GHOST = bytes.fromhex("c5" * 31 + "01")
+_GHOST = SigningKey(b"the key of a device nobody added").public
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Attack:
     says: str
 
 
-async def swap_key(stage: Stage, log: Log, victim: User) -> Attack:
+async def swap_key(stage: Stage, victim: User) -> Attack:
     """A server shows a device key that nobody added, where the victim added theirs."""
     real = victim.devices[-1].signing.public
 
@@ -44,9 +46,10 @@ async def swap_key(stage: Stage, log: Log, victim: User) -> Attack:
     return await _told("a device key swapped in what the server answers", stage, twist)
 
 
-async def withhold_revocation(stage: Stage, log: Log, victim: User) -> Attack:
+async def withhold_revocation(stage: Stage, victim: User) -> Attack:
     """A server shows an idle log where the victim revoked a device: two quiet batches."""
-    quiet = entry.directory_root(log.replica.head.time, log.replica.head.directory)
+    head = victim.log.replica.head
+    quiet = entry.directory_root(head.time, head.directory)
     await victim.revoke_devices(victim.devices[0].signing.public)
     hidden = victim.state.index
 
@@ -57,18 +60,16 @@ async def withhold_revocation(stage: Stage, log: Log, victim: User) -> Attack:
     return await _told(lie, stage, twist)
 
 
-def alter_database(stage: Stage, victim: User) -> tuple[Attack, Audited]:
+async def alter_database(stage: Stage, victim: User) -> Attack:
     """The operator stops the server, alters an entry on disk, and serves again."""
+    device = victim.state.devices[-1]
     stage.stop()
-    real = victim.devices[-1]
-    index = next(d.index for d in victim.state.devices if d.signing == real.signing.public)
-    _overwrite(stage, index, real.signing.public, _GHOST)
+    _overwrite(stage, device.index, device.signing, _GHOST)
     stage.serve()
-    audited = audit(stage, "after the attack")
-    caught = audited.code == 1
-    rule = audited.rule if caught else ""
+    audited = await asyncio.to_thread(audit, stage, "after the attack")
     lie = "an entry altered in the database"
-    return Attack(lie, "verifier", rule, audited.says), audited
+    caught_by = "verifier" if audited.code == MISBEHAVIOUR else ""
+    return Attack(lie, caught_by, audited.rule, audited.says)
 
 
 def _overwrite(stage: Stage, index: int, old: bytes, new: bytes) -> None:

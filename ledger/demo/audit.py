@@ -10,6 +10,9 @@ from typing import Any
 
 from ledger.demo.stage import Stage
 
+VERIFIED, MISBEHAVIOUR = 0, 1
+"""Exit codes of the verifier; 2 is neither."""
+
 
 @dataclass(frozen=True, slots=True)
 class Audited:

@@ -26,7 +26,7 @@ from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 
 ORIGIN = "demo.example/debian-keyring"
-_LIMITS = Limits(max_devices=MAX_DEVICES, max_blocks_per_day=65_535)
+_LIMITS = Limits(max_devices=MAX_DEVICES, max_blocks_per_day=65_535, max_retired=65_535)
 _CONFIG = """
 [rates]
 labels = "100000/minute"

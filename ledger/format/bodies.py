@@ -61,14 +61,15 @@ class DeviceKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The log's limits: block bytes, devices of a user, members of a group, blocks of a chain."""
+    """The log's limits: block bytes, devices, members, blocks of a chain a day, retired keys."""
 
     max_block_bytes: int = 4_096
     max_devices: int = 16
     max_members: int = 1_000
     max_blocks_per_day: int = 100
+    max_retired: int = 4_096
 
-    RANGES = ((1_024, 16_384), (1, MAX_DEVICES), (1, 10_000), (1, 65_535))
+    RANGES = ((1_024, 16_384), (1, MAX_DEVICES), (1, 10_000), (1, 65_535), (16, 65_535))
 
     @classmethod
     def parse(cls, value: Value) -> Limits:
@@ -77,7 +78,8 @@ class Limits:
         return cls(*(_within(field, low, high, "limit") for field, (low, high) in pairs))
 
     def to_value(self) -> Value:
-        return [self.max_block_bytes, self.max_devices, self.max_members, self.max_blocks_per_day]
+        counts: list[Value] = [self.max_devices, self.max_members, self.max_blocks_per_day]
+        return [self.max_block_bytes, *counts, self.max_retired]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,11 @@ import marshal
 import sys
 from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
+
+import structlog
 
 from ledger.errors import BadSignature, KeyrollError, MalformedInput, RuleViolation, StoreError
 from ledger.format.block import Checks
@@ -30,6 +32,7 @@ MAX_FRAME_TASKS = 64
 """Tasks that a worker takes at a time: about 10 ms of work."""
 
 _FRAMES_AHEAD = 2
+_logger = structlog.get_logger("keyroll.pool")
 _REMEMBERED = 65_536
 _PAUSE = 1.0
 
@@ -57,6 +60,14 @@ class _Waiting:
     done: asyncio.Future[Any]
 
 
+@dataclass(slots=True)
+class _Desk:
+    """A worker, and the frames that lie before it, the oldest first."""
+
+    worker: _Worker
+    sent: deque[list[_Waiting]] = field(default_factory=deque)
+
+
 class _Worker(Protocol):
     """Takes frames of tasks, answers them in order. An `OSError` or `EOFError` means it died."""
 
@@ -78,7 +89,7 @@ class CheckPool:
         self._count = workers
         self._vrf_seed = vrf_seed
         self._waiting: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
+        self._desks: list[_Desk] = []
         self._labels: OrderedDict[str, bytes] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,65 +124,56 @@ class CheckPool:
         if isinstance(found, KeyrollError):
             raise found
         label, proof = found
-        self.remember(identifier, label)
-        return label, proof
-
-    def remember(self, identifier: str, label: bytes) -> None:
-        """Take it as known that `identifier` has this label."""
         self._labels[identifier] = label
         self._labels.move_to_end(identifier)
         if len(self._labels) > _REMEMBERED:
             self._labels.popitem(last=False)
+        return label, proof
 
     def _put(self, task: Task) -> asyncio.Future[Any]:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(task, done))
-        self._arrived.set()
+        self._feed()
         return done
+
+    def _feed(self) -> None:
+        """Send what waits to whoever has room. At once: the loop may be busy for a while."""
+        for desk in self._desks:
+            while self._waiting and len(desk.sent) < _FRAMES_AHEAD:
+                count = min(len(self._waiting), MAX_FRAME_TASKS)
+                items = [self._waiting.popleft() for _ in range(count)]
+                desk.sent.append(items)
+                desk.worker.send([item.task for item in items])
 
     async def _live(self) -> None:
         """Keep one worker, and start another when it dies."""
         while True:
-            worker = await self._start()
-            sent: deque[list[_Waiting]] = deque()
-            slots = asyncio.Semaphore(_FRAMES_AHEAD)
-            feeding = asyncio.create_task(self._feed(worker, sent, slots))
+            desk = _Desk(await self._start())
+            self._desks.append(desk)
             try:
-                await self._collect(worker, sent, slots)
+                await self._collect(desk)
             except (OSError, EOFError):
-                await asyncio.sleep(_PAUSE)
+                _logger.error("a worker died, starting another")
             finally:
-                feeding.cancel()
-                for items in sent:
+                self._desks.remove(desk)
+                for items in desk.sent:
                     _fail(items, StoreError("a worker died; send it again"))
-                await worker.close()
+                await desk.worker.close()
+            await asyncio.sleep(_PAUSE)
 
     async def _start(self) -> _Worker:
         if not self._count:
             return _Thread(self._vrf_seed)
         return await _Process.start(self._vrf_seed)
 
-    async def _feed(
-        self, worker: _Worker, sent: deque[list[_Waiting]], slots: asyncio.Semaphore
-    ) -> None:
+    async def _collect(self, desk: _Desk) -> None:
         while True:
-            await slots.acquire()
-            while not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-            count = min(len(self._waiting), MAX_FRAME_TASKS)
-            items = [self._waiting.popleft() for _ in range(count)]
-            sent.append(items)
-            worker.send([item.task for item in items])
-
-    async def _collect(
-        self, worker: _Worker, sent: deque[list[_Waiting]], slots: asyncio.Semaphore
-    ) -> None:
-        while True:
-            results = await worker.receive()
-            for item, result in zip(sent.popleft(), results, strict=True):
+            self._feed()
+            results = await desk.worker.receive()
+            items = desk.sent.popleft()
+            self._feed()
+            for item, result in zip(items, results, strict=True):
                 _settle(item, result)
-            slots.release()
 
 
 def _settle(item: _Waiting, result: Result) -> None:

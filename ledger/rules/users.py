@@ -9,6 +9,7 @@ from enum import IntEnum
 from ledger.errors import RuleViolation
 from ledger.format.bodies import (
     DAY_MS,
+    KEY_BYTES,
     Delegation,
     DeviceAdd,
     DeviceKind,
@@ -20,9 +21,6 @@ from ledger.format.bodies import (
 )
 from ledger.rules.context import Context, Outcome
 from ledger.rules.state import Device, UserState, is_retired
-
-MAX_RETIRED = 1_024
-"""How many keys a chain may have given up and still take a device.revoke (R-53.6)."""
 
 
 class LoudEvent(IntEnum):
@@ -72,10 +70,8 @@ def add(at: Context, body: DeviceAdd, state: UserState) -> Outcome:
 def revoke(at: Context, body: DeviceRevoke, state: UserState) -> Outcome:
     _author(state, body.author)
     leaving = _leaving(state, body)
-    if len(state.retired) > MAX_RETIRED * 32:
-        raise RuleViolation(
-            "R-53.6", f"the chain gave up over {MAX_RETIRED} keys: only a reset helps"
-        )
+    if len(state.retired) > at.log.limits.max_retired * KEY_BYTES:
+        raise RuleViolation("R-53.6", "the chain gave up too many keys: only a reset helps")
     _check_fresh((body.user_key,), state)
     remaining = tuple(d for d in state.devices if d.signing not in body.revoked)
     after = _advance(

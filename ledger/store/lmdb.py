@@ -24,6 +24,7 @@ from ledger.errors import StoreError
 from ledger.log.commit import Commit
 from ledger.store import layout, opening, writing
 from ledger.store.environment import MAP_SIZE, META, Environment
+from ledger.store.highwater import HighWater
 from ledger.store.port import Staged
 from ledger.store.snapshot import Planning, Snapshot
 
@@ -61,6 +62,7 @@ class LmdbStore:
                         f"{path} was restored: confirm that nothing newer was published"
                     )
                 self._memory = opening.load(transaction)
+                self._mark = HighWater(path, transaction.count(layout.ENTRIES))
         except BaseException:
             self._environment.close()
             raise
@@ -84,12 +86,14 @@ class LmdbStore:
                 if not writing.begin(transaction, commit):
                     writing.append(transaction, commit)
                 writing.publish(transaction, commit, note)
-            self._memory = self._memory.after(commit)
+            self._advance(commit)
 
     def stage(self, commit: Commit) -> None:
-        with self._lock, self._environment.write() as transaction:
-            if not writing.begin(transaction, commit):
-                writing.stage(transaction, commit)
+        with self._lock:
+            with self._environment.write() as transaction:
+                if not writing.begin(transaction, commit):
+                    writing.stage(transaction, commit)
+            self._mark.rise(commit.after.size)
 
     def publish(self, commit: Commit, note: bytes) -> None:
         with self._lock:
@@ -97,7 +101,7 @@ class LmdbStore:
                 if not writing.begin(transaction, commit):
                     raise StoreError("this batch is not staged")
                 writing.publish(transaction, commit, note)
-            self._memory = self._memory.after(commit)
+            self._advance(commit)
 
     def staged(self) -> Staged | None:
         with self._environment.read() as transaction:
@@ -115,3 +119,9 @@ class LmdbStore:
 
     def close(self) -> None:
         self._environment.close()
+        self._mark.close()
+
+    def _advance(self, commit: Commit) -> None:
+        """Once `commit` is durable."""
+        self._memory = self._memory.after(commit)
+        self._mark.rise(commit.after.size)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault, Vault
+from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
 from ledger.client.compose import Place, half_add
-from ledger.client.handover import MAX_TEXT, Offer, Request, accept
+from ledger.client.handover import MAX_TEXT, Offer, Request, accept, ask
 from ledger.client.session import Log
 from ledger.client.user import User
 from ledger.errors import (
@@ -28,18 +28,11 @@ from tests.client.conftest import Live
 from tests.support.actors import Device
 
 
-def ask(log: Log, vault: Vault, kind: DeviceKind = DeviceKind.ORDINARY) -> Request:
-    """What a new device does first."""
-    device = DeviceSecret.generate(kind)
-    vault.save(Account(log.log_id, devices=(device,)))
-    return Request(log.log_id, device.keys)
-
-
 async def test_a_device_joins(live: Live, log: Log, tmp_path: Path) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     vault = FileVault(tmp_path / "account")
     async with Log.connect(live.url, live.log_id) as other:
-        request = Request.parse(ask(other, vault, DeviceKind.RECOVERY).export() + "\n")
+        request = Request.parse(ask(other.log_id, vault, DeviceKind.RECOVERY).export() + "\n")
         offer = Offer.parse((await ada.offer(request)).export())
         twin = await User.join(other, offer, vault)
         assert twin.identifier == "ada@example.org"
@@ -54,7 +47,7 @@ async def test_a_device_joins(live: Live, log: Log, tmp_path: Path) -> None:
 async def test_a_crash_while_joining(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     vault = MemoryVault()
-    offer = await ada.offer(ask(log, vault))
+    offer = await ada.offer(ask(log.log_id, vault))
     honest = log._transport.submit
     for sent in (False, True):
 
@@ -75,7 +68,7 @@ async def test_a_crash_while_joining(live: Live, log: Log) -> None:
 async def test_a_late_offer_and_another(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     vault = MemoryVault()
-    request = ask(log, vault)
+    request = ask(log.log_id, vault)
     offer = await ada.offer(request)
     await ada.add_device()
     with pytest.raises(StaleHead):
@@ -84,13 +77,26 @@ async def test_a_late_offer_and_another(live: Live, log: Log) -> None:
     assert len(twin.state.devices) == 3
 
 
+def test_asking_twice_is_asking_once() -> None:
+    vault = MemoryVault()
+    first = ask(bytes(32), vault)
+    assert ask(bytes(32), vault) == first
+    other = ask(bytes(32), vault, DeviceKind.RECOVERY)
+    assert (other.device.kind, other.device.signing != first.device.signing) == (1, True)
+    with pytest.raises(UsageError):
+        ask(b"\1" * 32, vault)
+    vault.save(Account(bytes(32), label=bytes(32)))
+    with pytest.raises(UsageError):
+        ask(bytes(32), vault)
+
+
 async def test_no_request_was_made(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     offer = await ada.offer(Request(log.log_id, DeviceSecret.generate().keys))
     with pytest.raises(UsageError, match="no request"):
         await User.join(log, offer, MemoryVault())
     vault = MemoryVault()
-    ask(log, vault)
+    ask(log.log_id, vault)
     with pytest.raises(RuleViolation, match=r"R-50\.2"):
         await User.join(log, offer, vault)
     with pytest.raises(UsageError, match="another log"):

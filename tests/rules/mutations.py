@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import MalformedInput
 from ledger.format import cose, entry
+from ledger.format.block import LOG_LABEL
 from ledger.format.bodies import DAY_MS, BlockType, DeviceKind, Limits
 from ledger.tree.merkle import leaf_hash, root_of
 from tests.support.actors import NOW, LogActor, User, Written, seed, signing_key
@@ -33,7 +34,9 @@ CROOKED = CrookedKey.mixed()
 
 
 class Town(World):
-    """A world whose users are found by name."""
+    """A world whose users are found by name. `former` are the log's keys that were replaced."""
+
+    former: dict[bytes, cose.Signer]
 
     def newest(self, name: str) -> User | None:
         label = LABELS[name]
@@ -80,6 +83,7 @@ def logs(draw: st.DrawFn) -> Town:
     """A log of a few right batches."""
     limits = Limits(max_devices=draw(st.integers(1, 4)), max_blocks_per_day=draw(st.integers(3, 9)))
     town = Town(LogActor.make(limits=limits))
+    town.former = {}
     for name, operation, choice, step in draw(st.lists(operations, max_size=7)):
         town.now += step
         if town.now > town.log.head.time + DAY_MS:
@@ -87,6 +91,8 @@ def logs(draw: st.DrawFn) -> Town:
         if operation == "heartbeat":
             town.heartbeat()
         elif operation == "policy":
+            keys = (town.actor.app_root, town.actor.enrolment)
+            town.former.update({key.public: key for key in keys})
             town.admit_policy(policy(town, choice))
         else:
             offer(town, write(town, name, operation, choice))
@@ -113,13 +119,15 @@ def pool(town: Town) -> list[bytes]:
     return list(dict.fromkeys(found))
 
 
-def signers(draft: Draft, town: Town, known: dict[bytes, cose.Signer]) -> tuple[cose.Signer, ...]:
-    """Whoever the changed block names (R-50.2), or who signed before if that makes no sense."""
+def resigned(draft: Draft, town: Town) -> bytes:
+    """Signed by whoever the block names (R-50.2), or who signed before if that makes no sense."""
+    known = {**town.keys, **town.former, **{key.public: key for key in draft.signers}}
+    known[CROOKED.public] = CROOKED
     try:
         named = [known[key] for key in _named(draft.value, town)]
     except (MalformedInput, AttributeError, KeyError, IndexError, TypeError, ValueError):
-        return draft.signers
-    return tuple(named) if named else draft.signers
+        return draft.raw
+    return draft.by(*named).raw
 
 
 def _named(value: Sequence[Any], town: Town) -> list[bytes]:
@@ -169,12 +177,33 @@ def another(draw: st.DrawFn, old: Any, town: Town) -> Any:
 def changed_field(draw: st.DrawFn, draft: Draft, town: Town) -> bytes:
     """One field is another, and whoever is named now signs."""
     path = draw(st.sampled_from(leaves(draft.value)))
-    changed = draft.at(*path, to=draw(another(at(draft.value, path), town)))
-    keys = {**town.keys, **{key.public: key for key in draft.signers}, CROOKED.public: CROOKED}
-    try:
-        return changed.by(*signers(changed, town, keys)).raw
-    except (OverflowError, ValueError):
-        return changed.raw
+    return resigned(draft.at(*path, to=draw(another(at(draft.value, path), town))), town)
+
+
+def chain_keys(town: Town, label: bytes) -> list[bytes]:
+    """Every key that is or was in a chain, those that only sign once included."""
+    if label == LOG_LABEL:
+        return [*town.keys, *town.former]
+    users = [user for user in town.users if user.label == label]
+    devices = [device for user in users for device in user.devices]
+    encryption = [device.encryption.public for device in devices]
+    signing = [device.signing.public for device in devices]
+    return [*signing, *encryption, *(user.user_key.public for user in users)] or [bytes(32)]
+
+
+@st.composite
+def changed_key(draw: st.DrawFn, draft: Draft, town: Town) -> bytes:
+    """A key of the body is one that the chain knows already, and whoever is named now signs."""
+    body = [place for place in leaves(draft.value) if place[0] == 6 and len(place) > 1]
+    paths = [place for place in body if type(at(draft.value, place)) is bytes]
+    to = draw(st.sampled_from(chain_keys(town, draft.value[2])))
+    path = draw(st.sampled_from(paths))
+    if len(at(draft.value, path)) == 32:
+        return resigned(draft.at(*path, to=to), town)
+    delegation = cbor2.loads(cose.parse(at(draft.value, path), 1_024).payload)
+    delegation[3] = to
+    raw = Draft(delegation, (town.actor.enrolment,), town.actor.log_id, cose.DELEGATION).raw
+    return resigned(draft.at(*path, to=raw), town)
 
 
 @st.composite
@@ -188,9 +217,7 @@ def changed_delegation(draw: st.DrawFn, draft: Draft, town: Town) -> bytes:
     enrolment = town.actor.enrolment
     by = draw(st.sampled_from((enrolment, enrolment, enrolment, *town.keys.values())))
     raw = Draft(inner, (by,), town.actor.log_id, cose.DELEGATION).raw
-    changed = draft.at(6, 0, to=raw)
-    keys = {**town.keys, **{key.public: key for key in draft.signers}, CROOKED.public: CROOKED}
-    return changed.by(*signers(changed, town, keys)).raw
+    return resigned(draft.at(6, 0, to=raw), town)
 
 
 @st.composite
@@ -226,7 +253,8 @@ CHANGES: tuple[Callable[[Draft, Town], st.SearchStrategy[bytes]], ...] = (
     lambda draft, town: st.just(draft.raw),
     changed_field,
     changed_field,
-    changed_field,
+    changed_key,
+    changed_key,
     changed_delegation,
     changed_signers,
     changed_anchor,

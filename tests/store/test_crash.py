@@ -13,7 +13,7 @@ from ledger.store.backup import LOG
 from ledger.store.lmdb import LmdbStore
 from ledger.store.port import Reader
 from ledger.tree.merkle import Frontier, leaf_hash
-from tests.store.writer import running
+from tests.store.writer import Running
 
 
 class Told:
@@ -61,19 +61,18 @@ def check_whole(reader: Reader) -> None:
 def kill_often(home: Path, times: int) -> Told:
     told, random = Told(), Random(times)
     for _ in range(times):
-        with running(home) as lines:
+        with Running(home) as running:
             for _ in range(random.randrange(1, 40)):
-                told.hear(lines.readline())
+                told.hear(running.line())
             time.sleep(random.random() * 0.005)
-            rest = lines
-        for line in rest:
-            told.hear(line)
+            for line in running.kill():
+                told.hear(line)
         told.check(home)
     return told
 
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:
-    assert kill_often(tmp_path, 12).published > 100
+    assert kill_often(tmp_path, 20).published > 200
 
 
 @pytest.mark.soak

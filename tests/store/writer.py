@@ -3,9 +3,9 @@
 A line for each call that returned: `staged SIZE ROOT` or `published SIZE ROOT`. What is written
 follows from the head alone, so a size has the same root however often writers were killed.
 
->>> with running(home) as lines:        # doctest: +SKIP
-...     print(next(lines))
-published 2 5d0e...
+>>> with Running(home) as running:        # doctest: +SKIP
+...     print(running.line(), running.kill())
+published 2 5d0e... ['staged 4 11f2...']
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from ledger.format.block import Anchor
 from ledger.log.commit import Commit, Head
@@ -29,28 +26,41 @@ from tests.support.actors import LogActor, User, Written, seed
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUNDING = LogActor.make()
-LOG = FOUNDING.after
+ACTOR = FOUNDING.after
 
 
-@contextmanager
-def running(home: Path) -> Iterator[IO[str]]:
-    """The lines of a writer at work. It is killed at the end; what it said can still be read."""
-    command = [sys.executable, "-m", "tests.store.writer", str(home)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout
-        finally:
-            ended = process.poll()
-            process.kill()
-        assert ended is None, "the writer ended by itself"
+class Running:
+    """A writer at work. Leaving its context ends it in any case."""
+
+    def __init__(self, home: Path) -> None:
+        command = [sys.executable, "-m", "tests.store.writer", str(home)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def line(self) -> str:
+        """The next thing that it says; waits for it."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def kill(self) -> list[str]:
+        """End it as a power cut would, and give what it had said and nobody had read."""
+        assert self._process.poll() is None, "the writer ended by itself"
+        self._process.kill()
+        rest, _ = self._process.communicate()
+        return rest.splitlines()
 
 
 def arrivals(head: Head) -> list[Written[User]]:
     """One to three people who arrive after `head`."""
     anchor = Anchor(head.size, head.root)
     names = [f"person {head.size}.{number}" for number in range(1 + head.size % 3)]
-    return [User.create(LOG, name, anchor, label=seed("label", name)) for name in names]
+    return [User.create(ACTOR, name, anchor, label=seed("label", name)) for name in names]
 
 
 def private_item(person: Written[User]) -> PrivateItem:
@@ -72,9 +82,9 @@ def write_next(store: LmdbStore, private: PrivateStore) -> None:
     if head.size % 2:
         store.stage(commit)
         say("staged", commit)
-        store.publish(commit, LOG.note(commit.after))
+        store.publish(commit, ACTOR.note(commit.after))
     else:
-        store.perform(commit, LOG.note(commit.after))
+        store.perform(commit, ACTOR.note(commit.after))
     say("published", commit)
 
 
@@ -83,7 +93,7 @@ def recover(store: LmdbStore) -> None:
     staged = store.staged()
     if staged:
         commit = replanned(store, staged)
-        store.publish(commit, LOG.note(commit.after))
+        store.publish(commit, ACTOR.note(commit.after))
         say("published", commit)
 
 

@@ -28,7 +28,7 @@ from nacl.signing import SigningKey
 ZERO = bytes(32)
 DAY = 86_400_000
 START = 1_760_000_000_000
-LIMITS = [16_384, 8, 1_000, 1_000]
+LIMITS = [16_384, 8, 1_000, 1_000, 64]
 HEARTBEAT = 60_000
 DEMANDS = [0, 0, 604_800_000]
 

@@ -125,7 +125,7 @@ def test_no_proof_makes_a_check_fail_otherwise(size: int, index: int, proof: lis
     with pytest.raises(Malformed):
         check_inclusion(bytes(32), index, size, proof, bytes(32))
     with pytest.raises(Malformed):
-        check_consistency(index, size, bytes(32), bytes(32), proof)
+        check_consistency(index, size, bytes(32), b"n" * 32, proof)
 
 
 @pytest.mark.skipif(not crosscheck.AVAILABLE, reason="the extra crosscheck is not installed")

@@ -12,9 +12,9 @@ from nacl.signing import SigningKey
 
 from tests.verifier.builder import public, signed_note
 from verifier.errors import BadSignature, Invalid, Malformed
+from verifier.merkle import EMPTY_ROOT
 from verifier.note import (
     COSIGNATURE,
-    EMPTY_ROOT,
     NoteKey,
     open_checkpoint,
     open_note,

@@ -179,6 +179,15 @@ def after_reset() -> Iterator[Case]:
     yield wrong("user-kept", "The user key stays.", draft.at(6, 2, to=ada.user_key.public))
     shows = "A user key of an older epoch returns."
     yield wrong("user-returns", shows, draft.at(6, 2, to=first.user_key.public))
+
+    def delegated(to: SigningKey) -> Draft:
+        raw = world.actor.delegate(Purpose.RESET, ada.opening.commitment, to.public, epoch=1).raw
+        return draft.at(6, 0, to=raw).by(to, authority, draft.signers[2])
+
+    shows = "The delegation is to a device that the reset takes out."
+    yield wrong("ephemeral-current", shows, delegated(now.signing))
+    shows = "The delegation is to a device of an older epoch."
+    yield wrong("ephemeral-retired", shows, delegated(lost.signing))
     yield from after_close()
 
 

@@ -1,0 +1,144 @@
+"""What the commands of a person's device have in common: options, the log, words for people.
+
+    keyroll sync --home DIR --url https://log.example.com --log-id HEX
+
+Address and log id are remembered in the home directory after the first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ledger.client.account import write_secretly
+from ledger.client.history import Event
+from ledger.client.home import Home, Settings, parse_log_id
+from ledger.client.session import Log
+from ledger.client.user import User
+from ledger.errors import LogMisbehaved, UsageError
+from ledger.log.clock import wall_ms
+from ledger.rules.state import Device
+
+Command = Callable[..., Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who runs a command: their directory, which log they mean, how they want to be answered."""
+
+    home: Home
+    url: str | None
+    log_id: bytes | None
+    as_json: bool
+
+    @property
+    def settings(self) -> Settings:
+        """Which log: as given now, else as remembered."""
+        return self.home.settings(self.url, self.log_id)
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[Log]:
+        """The log, synced, with a bar for long syncs."""
+        async with self.home.log(self.settings) as log:
+            columns = (TextColumn("syncing"), BarColumn(), MofNCompleteColumn())
+            console = Console(stderr=True)
+            with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+                task = bar.add_task("", total=None)
+                await log.sync(
+                    progress=lambda done, size: bar.update(task, completed=done, total=size)
+                )
+            yield log
+
+    @asynccontextmanager
+    async def user(self) -> AsyncIterator[User]:
+        """The person's account at the log; a block on its way is settled first."""
+        async with self.log() as log:
+            user = User(log, self.home.vault)
+            await user.resume()
+            yield user
+
+    def tell(self, sentence: str, **facts: object) -> None:
+        """Answer: the sentence for people, or the facts as JSON."""
+        click.echo(json.dumps(facts) if self.as_json else sentence)
+
+
+def person_command(command: Command) -> Callable[..., None]:
+    """Make a coroutine function a command's callback, with the options of a person."""
+
+    @click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("~/.keyroll"),
+        envvar="KEYROLL_HOME",
+        help="Your directory: keys, replica, contacts. [default: ~/.keyroll]",
+    )
+    @click.option("--url", help="The server's address; remembered.")
+    @click.option("--log-id", help="The log's id, 64 hexadecimal digits; remembered.")
+    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+    @wraps(command)
+    def callback(**options: Any) -> None:
+        person = _person(options)
+        try:
+            asyncio.run(command(person, **options))
+        except LogMisbehaved as error:
+            click.echo(f"evidence: {_keep_evidence(person.home, error)}", err=True)
+            raise
+
+    return callback
+
+
+def _keep_evidence(home: Home, error: LogMisbehaved) -> Path:
+    """Write down what the log contradicted itself with."""
+    document = {
+        "rule": error.rule,
+        "detail": error.detail,
+        "time": wall_ms(),
+        "evidence": {name: data.hex() for name, data in error.evidence.items()},
+    }
+    path = home.path / f"evidence-{document['time']}.json"
+    write_secretly(path, json.dumps(document, indent=2).encode() + b"\n")
+    return path
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help."""
+    # The backspace alone on a line keeps click from wrapping what follows.
+    return "\n".join(("\b", "Example:", *(f"    {line}" for line in lines)))
+
+
+def _person(options: dict[str, Any]) -> Person:
+    """Take the common options out of a command's own."""
+    home = Home(options.pop("home").expanduser())
+    url, log_id = options.pop("url"), options.pop("log_id")
+    as_json = options.pop("as_json")
+    return Person(home, url, parse_log_id(log_id) if log_id else None, as_json)
+
+
+def find_device(user: User, prefix: str) -> Device:
+    """The user's live device whose signing key begins with `prefix` (hexadecimal)."""
+    found = [device for device in user.state.devices if device.signing.hex().startswith(prefix)]
+    if not prefix or len(found) != 1:
+        raise UsageError(f"{len(found)} live devices have a signing key that begins '{prefix}'")
+    return found[0]
+
+
+def time_of(milliseconds: int) -> str:
+    """A time of the log, for people."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def event_facts(event: Event) -> dict[str, object]:
+    """A loud event, for JSON."""
+    kind = event.kind.name.lower().replace("_", " ")
+    return {"event": kind, "index": event.index, "time": event.time}
