@@ -153,16 +153,24 @@ class Job:
         return Outcome(code, self.url, self.log_id, 0.0, **found)
 
     def _audit(self, now: int, max_age: int | None, progress: Progress) -> Outcome:
-        with State.open(self.state, self.log_id) as state, Workers(self.processes) as workers:
+        with (
+            State.open(self.state, self.log_id) as state,
+            Workers(self.processes) as workers,
+            open_source(self.url) as source,
+        ):
             if state.verdict is not None:
                 return self._outcome(
                     MISBEHAVIOUR,
                     reason="misbehaviour was proven before; remove the state to audit again",
                     evidence=Path(state.verdict.decode()),
                 )
-            served = Served(open_source(self.url))
             audit = Audit(
-                served, state, workers, self.log_id, check=self.crosscheck, progress=progress
+                Served(source),
+                state,
+                workers,
+                self.log_id,
+                check=self.crosscheck,
+                progress=progress,
             )
             try:
                 report = audit.run(now, max_age)

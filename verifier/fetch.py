@@ -4,8 +4,8 @@ Everything is bounded: sizes by what the layout allows, each request by a deadli
 budget for the whole audit. Redirects and content encodings are refused. Whatever goes wrong here is
 `Undecided`: an answer that is missing, slow or cut short proves nothing.
 
-    served = Served(open_source("https://log.example/"))
-    served.hashes(1, 0, 17)         # 17 hashes of tile/1/000.p/17
+    with open_source("https://log.example/") as source:
+        Served(source).hashes(1, 0, 17)         # 17 hashes of tile/1/000.p/17
 """
 
 from __future__ import annotations
@@ -40,15 +40,21 @@ class Source(Protocol):
     def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None: ...
 
 
-def open_source(url: str) -> Source:
+@contextlib.contextmanager
+def open_source(url: str) -> Iterator[Source]:
     """A source for an http(s) or file URL, or the path of a local directory."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
-        return HttpSource(parts)
+        source = HttpSource(parts)
+        try:
+            yield source
+        finally:
+            source.close()
+        return
     path = Path(unquote(parts.path) if parts.scheme == "file" else url)
     if not path.is_dir():
         raise Undecided(f"{url} is neither an http URL nor a directory")
-    return DirectorySource(path)
+    yield DirectorySource(path)
 
 
 class DirectorySource:
@@ -87,6 +93,7 @@ class HttpSource:
             raise Undecided(f"{url.geturl()}: {error}") from error
         self._prefix = url.path.rstrip("/") + "/"
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         self._retries = RETRIES
 
@@ -131,9 +138,14 @@ class HttpSource:
             else:
                 kept = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT)
             self._local.connection = kept
+            self._opened.append(kept)
         if kept.sock is None:
             kept.connect()
         return kept
+
+    def close(self) -> None:
+        for connection in self._opened:
+            connection.close()
 
     def _drop(self) -> None:
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

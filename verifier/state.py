@@ -100,14 +100,17 @@ class Table(Generic[Key]):
 class State:
     """The state of one log's audit. Use it as a context manager."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, log_id: bytes) -> None:
         self._db = db
+        self._log_id = log_id
         self.chains: Table[bytes] = Table(db, "chain", "BLOB")
         self.regions: Table[str] = Table(db, "region", "TEXT")
         self.bounds: Table[int] = Table(db, "bound", "INTEGER")
         self.tiles: Table[int] = Table(db, "tile", "INTEGER")
         self._meta: Table[str] = Table(db, "meta", "TEXT")
         self._tables = (self.chains, self.regions, self.bounds, self.tiles, self._meta)
+        if self._meta.get("log") not in (None, FORMAT + log_id):
+            raise Undecided("the state directory is that of another log, or of another version")
         position = self._meta.get("position") or bytes(16)
         self.size = int.from_bytes(position[:8], "big")
         self.time = int.from_bytes(position[8:], "big")
@@ -123,8 +126,7 @@ class State:
             with _local_faults():
                 for pragma in PRAGMAS:
                     db.execute(f"PRAGMA {pragma}")
-                state = cls(db)
-                state._claim(log_id)
+                state = cls(db, log_id)
             yield state
         finally:
             db.close()
@@ -140,10 +142,11 @@ class State:
         return self._meta.get("verdict")
 
     def accept(self, checkpoint: bytes) -> None:
-        self._write("accepted", checkpoint)
+        """Keeps a checkpoint of the log; with the first one the state becomes that log's."""
+        self._write(log=FORMAT + self._log_id, accepted=checkpoint)
 
     def convict(self, evidence: bytes) -> None:
-        self._write("verdict", evidence)
+        self._write(verdict=evidence)
 
     def commit(self, size: int, time: int) -> None:
         """Everything set so far, as the state at the end of the batch that ends at `size`."""
@@ -155,15 +158,9 @@ class State:
         """The directory's slots, to restore it from."""
         return self.regions.items("length(key) = 4")
 
-    def _claim(self, log_id: bytes) -> None:
-        claimed = self._meta.get("log")
-        if claimed is None:
-            self._write("log", FORMAT + log_id)
-        elif claimed != FORMAT + log_id:
-            raise Undecided("the state directory is that of another log, or of another version")
-
-    def _write(self, key: str, row: bytes) -> None:
-        self._meta[key] = row
+    def _write(self, **rows: bytes) -> None:
+        for key, row in rows.items():
+            self._meta[key] = row
         self._transact(self._meta)
 
     def _transact(self, *tables: Table[bytes] | Table[str] | Table[int]) -> None:

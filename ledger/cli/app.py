@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
 from ledger.app.keys import Role
-from ledger.cli.person import example
+from ledger.cli.words import example, print_json
 from ledger.client.home import parse_log_id
 from ledger.format.bodies import DAY_MS
 from ledger.log.clock import wall_ms
@@ -23,23 +22,20 @@ def app() -> None:
     """Make an application's keys, enrol people."""
 
 
-@app.command(
-    epilog=example(
-        "keyroll app init app",
-    )
-)
+@app.command(epilog=example("keyroll app init app"))
 @click.argument("directory", type=DIRECTORY)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def init(directory: Path, as_json: bool) -> None:
-    """Make an application's keys in DIRECTORY: root, enrolment, recovery authority.
+    """Make an application's keys in DIRECTORY.
 
-    Move app-root.key and authority.key away from here once the log is made: enrolling needs
-    neither. Best give authority.key to somebody else.
+    These are its root, the enrolment key and the recovery authority. Once the log is made, move
+    app-root.key and authority.key away: enrolling needs neither. Best give authority.key to
+    somebody else.
     """
     keys.make(directory)
     publics = {role.value: keys.load(directory, role).public.hex() for role in Role}
     if as_json:
-        click.echo(json.dumps(publics))
+        print_json(publics)
         return
     for name, public in publics.items():
         click.echo(f"{keys.key_file(directory, Role(name))}  {public}")
@@ -47,9 +43,7 @@ def init(directory: Path, as_json: bool) -> None:
 
 @app.command(
     name="enrol",
-    epilog=example(
-        "keyroll app enrol app ada@example.org --log-id 6f2c… > token.txt",
-    ),
+    epilog=example("keyroll app enrol app ada@example.org --log-id 6f2c… > token.txt"),
 )
 @click.argument("directory", type=DIRECTORY)
 @click.argument("identifier")
@@ -72,10 +66,10 @@ def enrol_person(
     days: int,
     as_json: bool,
 ) -> None:
-    """Print an identity token for IDENTIFIER, which its bearer can use once.
+    """Print an identity token for IDENTIFIER.
 
-    Whoever holds the token can become this person in the log: make sure who they are, and give it
-    to them over a private channel.
+    Whoever holds the token can become this person in the log, once: make sure who they are, and
+    give it to them over a private channel.
     """
     expiry = wall_ms() + days * DAY_MS
     with Register.open(directory / "register.db") as register:
@@ -88,5 +82,6 @@ def enrol_person(
             reset_of=epoch if reset else None,
         ).export()
     if as_json:
-        token = json.dumps({"identifier": identifier, "token": token, "expiry": expiry})
-    click.echo(token)
+        print_json({"identifier": identifier, "token": token, "expiry": expiry})
+    else:
+        click.echo(token)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ledger.cli.person import Person, example, person_command
+from ledger.cli.person import Person, person_command
+from ledger.cli.words import example
 
 
-@click.command(
-    epilog=example(
-        "keyroll close",
-    )
-)
+@click.command(epilog=example("keyroll close"))
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @person_command
 async def close(person: Person, yes: bool) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from ledger.cli.person import Person, event_facts, example, find_device, person_command, time_of
+from ledger.cli.person import Person, event_facts, find_device, person_command
+from ledger.cli.words import example, print_json, time_of
 from ledger.client.contacts import Contact
 from ledger.client.handover import MAX_TEXT, Offer, Request, ask
 from ledger.client.replica import Replica
+from ledger.client.transport import printable
 from ledger.client.user import User
 from ledger.errors import UsageError
 from ledger.format import entry
@@ -60,13 +61,13 @@ async def list_devices(person: Person, label: str | None, accept: bool) -> None:
 
 @devices.command(
     epilog=example(
-        "keyroll devices request --url https://log.example.com --log-id 6f2c… > request.txt",
+        "keyroll devices request --url https://log.example.com --log-id 6f2c… > request.txt"
     )
 )
 @click.option("--recovery", is_flag=True, help="For recovery: its use is loud.")
 @person_command
 async def request(person: Person, recovery: bool) -> None:
-    """Ask to become a device of somebody who has one elsewhere.
+    """Ask to become a device of somebody.
 
     Prints a request: carry it to the other machine, and compare the fingerprint there.
     """
@@ -77,19 +78,15 @@ async def request(person: Person, recovery: bool) -> None:
         person.tell(asked.export(), request=asked.export(), fingerprint=asked.fingerprint)
 
 
-@devices.command(
-    epilog=example(
-        "keyroll devices add request.txt > offer.txt",
-    )
-)
+@devices.command(epilog=example("keyroll devices add request.txt > offer.txt"))
 @click.argument("request", type=click.File("r"))
 @click.option("--yes", is_flag=True, help="The fingerprint was compared.")
 @person_command
 async def add(person: Person, request: TextIO, yes: bool) -> None:
-    """Answer the request of a new device, in the file REQUEST (or - for standard input).
+    """Answer a new device's request, with an offer.
 
-    Prints an offer: carry it to the new device over a private channel. It holds until any other
-    change to your devices, at most 24 hours.
+    REQUEST is a file, or - for standard input. Prints an offer: carry it to the new device over a
+    private channel. It holds until any other change to your devices, at most 24 hours.
     """
     asked = Request.parse(request.read(MAX_TEXT))
     async with person.user() as user:
@@ -100,20 +97,19 @@ async def add(person: Person, request: TextIO, yes: bool) -> None:
         person.tell(offer, offer=offer, fingerprint=asked.fingerprint)
 
 
-@devices.command(
-    epilog=example(
-        "keyroll devices accept offer.txt",
-    )
-)
+@devices.command(epilog=example("keyroll devices accept offer.txt"))
 @click.argument("offer", type=click.File("r"))
 @click.option("--yes", is_flag=True, help="Don't ask whose account it is.")
 @person_command
 async def accept(person: Person, offer: TextIO, yes: bool) -> None:
-    """Join, by the offer in the file OFFER (or - for standard input)."""
+    """Become a device of whoever made the offer.
+
+    OFFER is a file, or - for standard input.
+    """
     found = Offer.parse(offer.read(MAX_TEXT))
     async with person.log() as log:
         if not yes:
-            question = f"become a device of {found.opening.identifier}?"
+            question = f"become a device of {printable(found.identity.opening.identifier)}?"
             click.confirm(question, abort=True, err=True)
         user = await User.join(log, found, person.home.vault)
         person.tell(
@@ -124,15 +120,14 @@ async def accept(person: Person, offer: TextIO, yes: bool) -> None:
         )
 
 
-@devices.command(
-    epilog=example(
-        "keyroll devices revoke 6f2c",
-    )
-)
+@devices.command(epilog=example("keyroll devices revoke 6f2c"))
 @click.argument("keys", nargs=-1, required=True)
 @person_command
 async def revoke(person: Person, keys: tuple[str, ...]) -> None:
-    """Take out devices, by the beginnings of their signing keys, and change the user key."""
+    """Take out devices, and change the user key.
+
+    KEYS are the devices' signing keys, or how they begin.
+    """
     async with person.user() as user:
         leaving = [find_device(user, key.lower()).signing for key in keys]
         await user.revoke_devices(*leaving)
@@ -162,23 +157,22 @@ def _show(
 ) -> None:
     """The user's devices and, of a contact, what was loud."""
     if person.as_json:
-        click.echo(json.dumps(_facts(replica, label, state, contact)))
+        print_json(_facts(replica, label, state, contact))
         return
     held = person.home.vault.load()
     own = {device.signing.public for device in held.devices} if held else set()
-    console = Console()
-    console.print(f"{label.hex()}, since {time_of(state.born)}, epoch {state.epoch}")
-    table = Table("signing key", "kind", "since", "")
+    click.echo(f"{label.hex()}\nsince {time_of(state.born)}, epoch {state.epoch}")
+    table = Table("signing key (its beginning)", "kind", "since", "")
     for device in state.devices:
         since = time_of(_time_of_entry(replica, device.index))
         here = "here" if device.signing in own else ""
-        table.add_row(device.signing.hex(), DeviceKind(device.kind).name.lower(), since, here)
-    console.print(table if state.devices else "closed: no devices")
+        table.add_row(device.signing.hex()[:16], DeviceKind(device.kind).name.lower(), since, here)
+    Console().print(table if state.devices else "closed: no devices")
     for event in contact.events if contact else ():
         happened = event.kind.name.lower().replace("_", " ")
-        console.print(f"since you last looked: {happened}, {time_of(event.time)}")
+        click.echo(f"since you last looked: {happened}, {time_of(event.time)}")
     if contact and not contact.known:
-        console.print("seen for the first time: make sure that this is the right person")
+        click.echo("seen for the first time: make sure that this is the right person")
 
 
 def _facts(

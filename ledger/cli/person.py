@@ -12,7 +12,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ledger.cli.words import print_json
 from ledger.client.account import write_secretly
 from ledger.client.history import Event
 from ledger.client.home import Home, Settings, parse_log_id
 from ledger.client.session import Log
 from ledger.client.user import User
-from ledger.errors import LogMisbehaved, UsageError
+from ledger.errors import LogMisbehaved, MalformedInput, RuleViolation, UsageError
 from ledger.log.clock import wall_ms
 from ledger.rules.state import Device
 
@@ -62,15 +62,21 @@ class Person:
 
     @asynccontextmanager
     async def user(self) -> AsyncIterator[User]:
-        """The person's account at the log; a block on its way is settled first."""
+        """The person's account at the log; what became of a block on its way is found out."""
         async with self.log() as log:
             user = User(log, self.home.vault)
-            await user.resume()
+            try:
+                await user.resume()
+            except (MalformedInput, RuleViolation) as error:
+                click.echo(f"a block from before was refused: {error}", err=True)
             yield user
 
     def tell(self, sentence: str, **facts: object) -> None:
         """Answer: the sentence for people, or the facts as JSON."""
-        click.echo(json.dumps(facts) if self.as_json else sentence)
+        if self.as_json:
+            print_json(facts)
+        else:
+            click.echo(sentence)
 
 
 def person_command(command: Command) -> Callable[..., None]:
@@ -111,12 +117,6 @@ def _keep_evidence(home: Home, error: LogMisbehaved) -> Path:
     return path
 
 
-def example(*lines: str) -> str:
-    """The epilog of a command's help."""
-    # The backspace alone on a line keeps click from wrapping what follows.
-    return "\n".join(("\b", "Example:", *(f"    {line}" for line in lines)))
-
-
 def _person(options: dict[str, Any]) -> Person:
     """Take the common options out of a command's own."""
     home = Home(options.pop("home").expanduser())
@@ -131,11 +131,6 @@ def find_device(user: User, prefix: str) -> Device:
     if not prefix or len(found) != 1:
         raise UsageError(f"{len(found)} live devices have a signing key that begins '{prefix}'")
     return found[0]
-
-
-def time_of(milliseconds: int) -> str:
-    """A time of the log, for people."""
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def event_facts(event: Event) -> dict[str, object]:

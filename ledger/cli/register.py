@@ -6,7 +6,8 @@ from typing import TextIO
 
 import click
 
-from ledger.cli.person import Person, example, person_command
+from ledger.cli.person import Person, person_command
+from ledger.cli.words import example
 from ledger.client.user import User
 from ledger.format.identity import IdentityToken
 
@@ -14,9 +15,7 @@ MAX_TOKEN = 8_192
 
 
 @click.command(
-    epilog=example(
-        "keyroll register token.txt --url https://log.example.com --log-id 6f2c…",
-    )
+    epilog=example("keyroll register token.txt --url https://log.example.com --log-id 6f2c…")
 )
 @click.argument("token", type=click.File("r"))
 @person_command

@@ -8,18 +8,15 @@ from typing import TextIO
 import click
 
 from ledger import keyfile
-from ledger.cli.person import Person, example, person_command
+from ledger.cli.person import Person, person_command
 from ledger.cli.register import MAX_TOKEN
+from ledger.cli.words import example
 from ledger.client.user import User
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey
 
 
-@click.command(
-    epilog=example(
-        "keyroll reset token.txt --authority app/authority.key",
-    )
-)
+@click.command(epilog=example("keyroll reset token.txt --authority app/authority.key"))
 @click.argument("token", type=click.File("r"))
 @click.option(
     "--authority",

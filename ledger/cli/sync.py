@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ledger.cli.person import Person, example, person_command, time_of
+from ledger.cli.person import Person, person_command
+from ledger.cli.words import example, time_of
 
 
-@click.command(
-    epilog=example(
-        "keyroll sync --url https://log.example.com --log-id 6f2c…",
-    )
-)
+@click.command(epilog=example("keyroll sync --url https://log.example.com --log-id 6f2c…"))
 @person_command
 async def sync(person: Person) -> None:
     """Fetch what is new in the log and verify all of it.

@@ -1,6 +1,7 @@
 """What a person's device keeps to itself: whose it is, its keys, and a block on its way.
 
-    account  = [1, log id, label / null, opening / null, [* device], [* user key], pending / null]
+    account  = [1, log id, identity / null, [* device], [* user key], pending / null]
+    identity = [label, opening, VRF proof]
     device   = [seed of the signing key, secret encryption key, kind]
 
 An account is a value; a `Vault` keeps it. New keys are kept before the block that names them
@@ -28,6 +29,7 @@ from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
 from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.format.wire import Submission
+from ledger.tree import vrf
 
 MAX_ACCOUNT_BYTES = 4 * 1_048_576
 _VERSION = 1
@@ -62,6 +64,30 @@ class DeviceSecret:
         return [self.signing.seed, self.encryption.secret, self.kind]
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is in a log: label, identifier with its nonce, the VRF's proof of the label."""
+
+    label: bytes
+    opening: Opening
+    proof: bytes = field(repr=False)
+
+    def check(self, vrf_key: bytes) -> None:
+        """Refuse unless the label is the identifier's. Raises `MalformedInput` (R-36.3, R-36.4)."""
+        beta = vrf.verify(vrf_key, self.opening.identifier.encode(), self.proof)
+        if vrf.label(beta) != self.label:
+            raise MalformedInput("R-36.4", "the label is not the one that is proven")
+
+    @classmethod
+    def parse(cls, value: Value) -> Identity:
+        f = array(value, 3, "identity")
+        label, opening = bstr(f[0], 32, "label"), Opening.parse(f[1])
+        return cls(label, opening, bstr(f[2], vrf.PROOF_SIZE, "VRF proof"))
+
+    def to_value(self) -> Value:
+        return [self.label, self.opening.to_value(), self.proof]
+
+
 def new_encryption_key() -> EncryptionKey:
     """A new X25519 key, for a device or a user."""
     return EncryptionKey(os.urandom(32))
@@ -69,14 +95,13 @@ def new_encryption_key() -> EncryptionKey:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One person's devices in this place. `label` and `opening` are unknown until they have joined.
+    """One person's devices in this place. Who it is may be unknown until they have joined.
 
     `devices` and `user_keys` may hold some that never entered the chain, or have left it.
     """
 
     log_id: bytes
-    label: bytes | None = None
-    opening: Opening | None = None
+    identity: Identity | None = None
     devices: tuple[DeviceSecret, ...] = ()
     user_keys: tuple[EncryptionKey, ...] = field(default=(), repr=False)
     pending: Submission | None = field(default=None, repr=False)
@@ -97,26 +122,23 @@ class Account:
 
     @classmethod
     def decode(cls, data: bytes) -> Account:
-        f = array(decode(data, MAX_ACCOUNT_BYTES), 7, "account")
+        f = array(decode(data, MAX_ACCOUNT_BYTES), 6, "account")
         if uint(f[0], "version") != _VERSION:
             raise MalformedInput("R-41.2", "this version of accounts is unknown")
         return cls(
             bstr(f[1], 32, "log id"),
-            None if f[2] is None else bstr(f[2], 32, "label"),
-            None if f[3] is None else Opening.parse(f[3]),
-            tuple(map(DeviceSecret.parse, items(f[4], 0, _MAX_KEYS, "devices"))),
-            tuple(
-                EncryptionKey(bstr(key, 32, "secret")) for key in items(f[5], 0, _MAX_KEYS, "keys")
-            ),
-            None if f[6] is None else Submission.parse(f[6]),
+            None if f[2] is None else Identity.parse(f[2]),
+            tuple(map(DeviceSecret.parse, items(f[3], 0, _MAX_KEYS, "devices"))),
+            tuple(EncryptionKey(bstr(k, 32, "secret")) for k in items(f[4], 0, _MAX_KEYS, "keys")),
+            None if f[5] is None else Submission.parse(f[5]),
         )
 
     def encode(self) -> bytes:
-        opening = self.opening.to_value() if self.opening else None
+        identity = self.identity.to_value() if self.identity else None
         devices: list[Value] = [device.to_value() for device in self.devices]
         keys: list[Value] = [key.secret for key in self.user_keys]
         pending = self.pending.to_value() if self.pending else None
-        return encode([_VERSION, self.log_id, self.label, opening, devices, keys, pending])
+        return encode([_VERSION, self.log_id, identity, devices, keys, pending])
 
 
 class Vault(Protocol):

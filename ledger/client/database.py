@@ -4,8 +4,8 @@
 >>> with told():
 ...     database.execute("SELECT 1")
 
-Errors: `StoreError`, and of it `StoreFull` where the disk is; what SQLite raises by itself becomes
-one of these within `told`.
+Errors: `StoreError`, of it `StoreFull` where the disk is full, and `UsageError` where another
+process holds the file. Within `told`, what SQLite raises becomes one of these.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.errors import StoreError, StoreFull
+from ledger.errors import StoreError, StoreFull, UsageError
 
 MEMORY = ":memory:"
 
@@ -54,7 +54,7 @@ def told() -> Iterator[None]:
         if code == sqlite3.SQLITE_FULL:
             raise StoreFull("the disk is full: free space and try again") from error
         if code == sqlite3.SQLITE_BUSY:
-            raise StoreError("another process uses these files: let it end first") from error
+            raise UsageError("another process uses these files: let it end first") from error
         raise StoreError(f"a local database: {error}") from error
 
 

@@ -21,18 +21,17 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from ledger.client.account import Account, DeviceSecret, Vault
+from ledger.client.account import Account, DeviceSecret, Identity, Vault
 from ledger.errors import MalformedInput, RuleViolation, UsageError
 from ledger.format import block as blocks
 from ledger.format import cose
-from ledger.format.block import MAX_BLOCK_BYTES, Block
+from ledger.format.block import LOG_LABEL, MAX_BLOCK_BYTES, Block
 from ledger.format.bodies import DeviceAdd, DeviceKeys, DeviceKind
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, uint
-from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, check_signing_key
 from ledger.format.wire import Submission
 from ledger.log.planner import View, plan
-from ledger.rules.state import UserState
+from ledger.rules.state import LogState, UserState
 from ledger.seal.boxes import BOX_BYTES, open_box, verify_box
 
 REQUEST_PREFIX = "keyroll-request-1."
@@ -75,13 +74,13 @@ class Offer:
     """The device.add that an old device signed, the box that goes with it, whose account it is."""
 
     log_id: bytes
-    opening: Opening
+    identity: Identity
     block: bytes
     box: bytes = field(repr=False)
 
     def export(self) -> str:
         """As text of one line. Private: it names the person."""
-        fields: list[Value] = [_VERSION, self.log_id, self.opening.to_value()]
+        fields: list[Value] = [_VERSION, self.log_id, self.identity.to_value()]
         return _armour(OFFER_PREFIX, encode([*fields, self.block, self.box]))
 
     @classmethod
@@ -90,7 +89,7 @@ class Offer:
         _check_version(f[0])
         return cls(
             bstr(f[1], 32, "log id"),
-            Opening.parse(f[2]),
+            Identity.parse(f[2]),
             blob(f[3], MAX_BLOCK_BYTES, "block"),
             bstr(f[4], BOX_BYTES, "box"),
         )
@@ -101,7 +100,6 @@ class Acceptance:
     """What the new device made of an offer: what to hand in, and what it has learnt."""
 
     submission: Submission
-    label: bytes
     user_key: EncryptionKey = field(repr=False)
 
 
@@ -111,7 +109,7 @@ def ask(log_id: bytes, vault: Vault, kind: DeviceKind = DeviceKind.ORDINARY) -> 
     Raises `UsageError` if somebody's account is there.
     """
     account = vault.load() or Account(log_id)
-    if account.label is not None or account.log_id != log_id:
+    if account.identity or account.log_id != log_id:
         raise UsageError("somebody's account is here already: choose another place")
     made = [device for device in account.devices if device.kind == kind]
     device = made[-1] if made else DeviceSecret.generate(kind)
@@ -133,12 +131,11 @@ def accept(offer: Offer, device: DeviceSecret, view: View, now: int) -> Acceptan
         raise RuleViolation("R-50.2", "the offer is not for this device")
     block = _signed_too(half, device, view.log_id)
     state = _admissible(block, view, now)
-    if state.commitment != offer.opening.commitment:
-        raise RuleViolation("R-36.6", "the offer's identifier is not that of this chain")
+    _check_identity(offer.identity, block, state, view)
     verify_box(device.encryption.public, offer.box, 0, 1, (), body.box_root)
     assert state.user_key is not None  # a closed user has no device that could have signed
     user_key = open_box(offer.box, device.encryption, state.user_key)
-    return Acceptance(Submission(block.raw, (offer.box,)), block.label, user_key)
+    return Acceptance(Submission(block.raw, (offer.box,)), user_key)
 
 
 def _signed_too(half: Block, device: DeviceSecret, log_id: bytes) -> Block:
@@ -160,6 +157,16 @@ def _admissible(block: Block, view: View, now: int) -> UserState:
     state = result.outcome.state
     assert isinstance(state, UserState)  # what a device.add leads to
     return state
+
+
+def _check_identity(identity: Identity, block: Block, state: UserState, view: View) -> None:
+    """R-36: the chain is that of the identifier in the offer, so no look-alike."""
+    if block.label != identity.label or state.commitment != identity.opening.commitment:
+        raise RuleViolation("R-36.6", "the offer's identifier is not that of this chain")
+    log = view.chain(LOG_LABEL)
+    assert log is not None  # or the block would not have been admissible
+    assert isinstance(log.state, LogState)
+    identity.check(log.state.vrf_key)
 
 
 def _check_version(value: Value) -> None:

@@ -27,7 +27,7 @@ from ledger.client.writer import Writer
 from ledger.errors import RuleViolation, UsageError
 from ledger.format import cose
 from ledger.format.bodies import DeviceKind, Purpose
-from ledger.format.identity import IdentityToken, Opening
+from ledger.format.identity import IdentityToken
 from ledger.format.keys import EncryptionKey
 from ledger.format.wire import Submission
 from ledger.rules.state import UserState, is_retired
@@ -39,12 +39,11 @@ class User:
     def __init__(self, log: Log, vault: Vault) -> None:
         """The person whose account is in `vault`, who registered or joined before."""
         account = vault.load()
-        if account is None or account.label is None or account.opening is None:
+        if account is None or account.identity is None:
             raise UsageError("nobody has registered or joined here yet")
         _check_log(account.log_id, log, "account")
         self.log = log
-        self.label: bytes = account.label
-        self.opening: Opening = account.opening
+        self.identity = account.identity
         self._writer = Writer(log, vault, account)
 
     # --- becoming a user
@@ -98,11 +97,11 @@ class User:
             raise UsageError("no request was made here: make one, and have it answered")
         _check_log(account.log_id, log, "account")
         await log.sync()
-        if account.label is None or not (account.pending or cls(log, vault)._is_in()):
+        if account.identity is None or not (account.pending or cls(log, vault)._is_in()):
             accepted = handover.accept(offer, account.devices[-1], log.replica, log.clock())
             account = account.with_keys((), (accepted.user_key,))
-            account = replace(account, label=accepted.label, opening=offer.opening)
-            vault.save(replace(account, pending=accepted.submission))
+            account = replace(account, identity=offer.identity, pending=accepted.submission)
+            vault.save(account)
         user = cls(log, vault)
         await user._writer.settle()
         if not user._is_in():
@@ -117,12 +116,12 @@ class User:
             raise UsageError(f"the token is not for a {purpose.name.lower()}")
         await log.sync(beyond=0)
         account = vault.load()
-        if account is None or account.label is None:
-            label = await log.label_of(token)
-            account = Account(log.log_id, label, token.opening)
-        if account.opening != token.opening or account.label is None:
+        if account is None or account.identity is None:
+            account = Account(log.log_id, await log.identify(token))
+        identity = account.identity
+        if identity is None or identity.opening != token.opening:
             raise UsageError("somebody else's account is here already")
-        if _needs_device(account, log.replica.user(account.label), token):
+        if _needs_device(account, log.replica.user(identity.label), token):
             device, user_key = DeviceSecret.generate(), new_encryption_key()
             vault.save(account.with_keys((device,), (user_key,)))
         return cls(log, vault)
@@ -136,7 +135,13 @@ class User:
 
     @property
     def identifier(self) -> str:
-        return self.opening.identifier
+        """How the application calls this person."""
+        return self.identity.opening.identifier
+
+    @property
+    def label(self) -> bytes:
+        """How the log calls them."""
+        return self.identity.label
 
     @property
     def state(self) -> UserState:
@@ -216,7 +221,7 @@ class User:
         await self.log.sync()
         author, user_key = self._author(), await self.user_key()
         half, box = compose.half_add(self._place(), author, request.device, user_key)
-        return Offer(self.log.log_id, self.opening, half, box)
+        return Offer(self.log.log_id, self.identity, half, box)
 
     async def revoke_devices(self, *signing: bytes) -> None:
         """Take out the devices with these signing keys, and rotate the user key."""

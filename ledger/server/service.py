@@ -77,6 +77,7 @@ def facts(reader: Reader) -> dict[str, object]:
             "max_devices": limits.max_devices,
             "max_members": limits.max_members,
             "max_blocks_per_day": limits.max_blocks_per_day,
+            "max_retired": limits.max_retired,
         },
         "demands": {
             "witnesses": demands.witnesses,

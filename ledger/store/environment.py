@@ -5,8 +5,9 @@
     <path>/writer.lock    held while the environment is open here; holds our process id
 
 Every record is kept with a CRC-32 of its key and value behind it, so that a flipped bit is an error
-and not an answer. Opening also walks the pages as they lie in the file, before LMDB maps them: a
-truncated file would kill the process at its first touch.
+and not an answer. Opening with `check` (some seconds a gigabyte) walks all pages as they lie in the
+file before LMDB maps them, because a truncated file would kill the process at its first touch. Then
+it looks up every record, because one behind a key with a flipped bit would not be found.
 
 Errors: `StoreError` with a sentence. `StoreFull` if the disk or the map is full: the transaction
 was rolled back, and the environment goes on. After any other failed write it takes no more.
@@ -120,7 +121,7 @@ class Environment:
         tables: Sequence[str],
         *,
         create: bool = False,
-        check_pages: bool = True,
+        check: bool = True,
         map_size: int = MAP_SIZE,
     ) -> None:
         self.path = path
@@ -128,13 +129,15 @@ class Environment:
         _require(path, create)
         self._lock = _lock(path)
         try:
-            if check_pages and not _is_missing(path):
-                _check_pages(path)
+            if check and not _is_missing(path):
+                _walk_pages(path)
             self._env = open_lmdb(path, map_size=map_size)
             try:
-                if not check_pages:
+                if not check:
                     _check_length(path, self._env)
                 self._databases = self._open_tables(kind, tables, create)
+                if check:
+                    self._look_up_all(tables)
             except BaseException:
                 self._env.close()
                 raise
@@ -202,6 +205,15 @@ class Environment:
         if found != kind.encode():
             raise StoreError(f"{self.path} is not a '{kind}', which is all this version reads")
         return databases
+
+    def _look_up_all(self, tables: Sequence[str]) -> None:
+        with self.read() as transaction:
+            for table in tables:
+                for key, value in transaction.scan(table):
+                    if transaction.get(table, key) != value:
+                        raise StoreError(
+                            f"{self.path}: '{table}' is damaged; restore from a backup"
+                        )
 
     def _make_tables(self, kind: str, names: Sequence[str]) -> None:
         with self._env.begin(write=True) as txn:
@@ -289,8 +301,8 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _check_pages(path: Path) -> None:
-    """Walk all pages, 0.4 GB a second, without LMDB: what is damaged could make it crash."""
+def _walk_pages(path: Path) -> None:
+    """Check how pages hang together, without LMDB, which what is damaged could make crash."""
     file = path / DATA_FILE
     try:
         problems = verify.verify(str(file), subdir=False)  # type: ignore[no-untyped-call]
@@ -304,4 +316,4 @@ def _check_length(path: Path, env: lmdb.Environment) -> None:
     """Refuse a file that ends before the pages that LMDB counts. Rarely, a whole one does too."""
     expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     if (path / DATA_FILE).stat().st_size < expected:
-        raise StoreError(f"{path} seems cut short: open it with its pages checked")
+        raise StoreError(f"{path} seems cut short: open it with a check")

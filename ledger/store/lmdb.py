@@ -33,8 +33,8 @@ class LmdbStore:
     """A log in the directory `path`. `create` makes what is missing.
 
     `unconfirmed` opens a restored copy to be read and checked; nothing is written to it, and
-    without it such a copy is refused (R-73.2). `check_pages` walks the whole file first; without
-    it, damage may show later, or end the process.
+    without it such a copy is refused (R-73.2). `check` reads the whole file first; without it,
+    damage may show late, or end the process, or hide a record.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LmdbStore:
         *,
         create: bool = False,
         unconfirmed: bool = False,
-        check_pages: bool = True,
+        check: bool = True,
         map_size: int = MAP_SIZE,
     ) -> None:
         self._lock = Lock()
@@ -52,7 +52,7 @@ class LmdbStore:
             layout.KIND,
             layout.TABLES,
             create=create,
-            check_pages=check_pages,
+            check=check,
             map_size=map_size,
         )
         try:

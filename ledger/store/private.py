@@ -33,7 +33,7 @@ class PrivateStore:
         path: Path,
         *,
         create: bool = False,
-        check_pages: bool = True,
+        check: bool = True,
         map_size: int = MAP_SIZE,
     ) -> None:
         self._environment = Environment(
@@ -41,9 +41,10 @@ class PrivateStore:
             KIND,
             (BOXES, OPENINGS),
             create=create,
-            check_pages=check_pages,
+            check=check,
             map_size=map_size,
         )
+        path.chmod(0o700)
 
     def put(self, items: Sequence[PrivateItem]) -> None:
         if not items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ledger.client.session import Log
 from ledger.format.bodies import MAX_TIME, Limits
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey
-from ledger.log.clock import Clock
+from ledger.log.clock import Clock, wall_ms
 from ledger.server.config import Config, RateConfig, SequencerConfig, ServerConfig
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
@@ -35,11 +36,10 @@ class Shift:
     by: int = 0
 
     def clock(self) -> Clock:
-        wall, monotonic = Clock().read, __import__("time").monotonic
-        return Clock(lambda: wall() + self.by, lambda: monotonic() + self.by / 1000)
+        return Clock(self.now, lambda: time.monotonic() + self.by / 1000)
 
     def now(self) -> int:
-        return Clock().read() + self.by
+        return wall_ms() + self.by
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Live:
 
     served: Served
     log_id: bytes
+    home: Home
     app: Path
     shift: Shift
 
@@ -76,7 +77,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     terms = Terms("example.com/log", heartbeat=1_000, limits=Limits(max_devices=4))
     log_id = found_home(home, terms, AppKeys.read(app))
     async with serving(home, CONFIG, clock=shift.clock()) as served:
-        yield Live(served, log_id, app, shift)
+        yield Live(served, log_id, home, app, shift)
 
 
 @pytest.fixture

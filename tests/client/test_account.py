@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client import account as accounts
-from ledger.client.account import Account, DeviceSecret, FileVault
+from ledger.client.account import Account, DeviceSecret, FileVault, Identity
 from ledger.errors import MalformedInput, StoreError
 from ledger.format.bodies import DeviceKind
 from ledger.format.identity import Opening
@@ -24,6 +24,7 @@ devices = st.builds(
     DeviceSecret, seeds.map(SigningKey), seeds.map(EncryptionKey), st.integers(0, 1)
 )
 openings = st.builds(Opening, seeds, st.text("abc@ü€", min_size=1, max_size=20))
+identities = st.builds(Identity, seeds, openings, st.binary(min_size=80, max_size=80))
 submissions = st.builds(
     Submission,
     st.binary(max_size=100),
@@ -33,8 +34,7 @@ submissions = st.builds(
 all_accounts = st.builds(
     Account,
     seeds,
-    st.none() | seeds,
-    st.none() | openings,
+    st.none() | identities,
     st.lists(devices, max_size=3).map(tuple),
     st.lists(seeds.map(EncryptionKey), max_size=3).map(tuple),
     st.none() | submissions,
@@ -66,7 +66,8 @@ def test_any_other_bytes_are_malformed(account: Account, data: st.DataObject) ->
 @pytest.fixture
 def account() -> Account:
     device = DeviceSecret.generate(DeviceKind.RECOVERY)
-    return Account(bytes(32), bytes(32), Opening(bytes(32), "ada"), devices=(device,))
+    identity = Identity(bytes(32), Opening(bytes(32), "ada"), bytes(80))
+    return Account(bytes(32), identity, devices=(device,))
 
 
 def test_secrets_stay_out_of_repr(account: Account) -> None:
@@ -91,8 +92,8 @@ def test_a_vault(account: Account, tmp_path: Path) -> None:
     vault = FileVault(tmp_path / "account")
     assert vault.load() is None
     for label in (b"a" * 32, b"b" * 32):
-        vault.save(replace(account, label=label))
-        assert FileVault(tmp_path / "account").load() == replace(account, label=label)
+        vault.save(replace(account, log_id=label))
+        assert FileVault(tmp_path / "account").load() == replace(account, log_id=label)
     assert [path.name for path in tmp_path.iterdir()] == ["account"]
     assert stat.S_IMODE((tmp_path / "account").stat().st_mode) == 0o600
 
@@ -108,11 +109,11 @@ def test_a_failed_save_changes_nothing(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="No space"):
-        vault.save(replace(account, label=b"b" * 32))
+        vault.save(replace(account, log_id=b"b" * 32))
     monkeypatch.undo()
     assert vault.load() == account
-    vault.save(replace(account, label=b"b" * 32))
-    assert vault.load() == replace(account, label=b"b" * 32)
+    vault.save(replace(account, log_id=b"b" * 32))
+    assert vault.load() == replace(account, log_id=b"b" * 32)
 
 
 def test_a_damaged_file(account: Account, tmp_path: Path) -> None:

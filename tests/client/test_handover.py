@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
+from ledger.client.account import Account, DeviceSecret, FileVault, Identity, MemoryVault
 from ledger.client.compose import Place, half_add
 from ledger.client.handover import MAX_TEXT, Offer, Request, accept, ask
 from ledger.client.session import Log
@@ -24,6 +25,7 @@ from ledger.errors import (
     UsageError,
 )
 from ledger.format.bodies import DeviceKind
+from ledger.format.identity import Opening
 from tests.client.conftest import Live
 from tests.support.actors import Device
 
@@ -85,7 +87,7 @@ def test_asking_twice_is_asking_once() -> None:
     assert (other.device.kind, other.device.signing != first.device.signing) == (1, True)
     with pytest.raises(UsageError):
         ask(b"\1" * 32, vault)
-    vault.save(Account(bytes(32), label=bytes(32)))
+    vault.save(Account(bytes(32), Identity(bytes(32), Opening(bytes(32), "ada"), bytes(80))))
     with pytest.raises(UsageError):
         ask(bytes(32), vault)
 
@@ -103,10 +105,21 @@ async def test_no_request_was_made(live: Live, log: Log) -> None:
         await ada.offer(Request(bytes(32), DeviceSecret.generate().keys))
 
 
+def _identified(offer: Offer, **changes: Any) -> Offer:
+    return replace(offer, identity=replace(offer.identity, **changes))
+
+
 Forge = Callable[[Offer, "Offer"], Offer]
 FORGERIES: list[tuple[str, Forge]] = [
     ("another log", lambda offer, other: replace(offer, log_id=bytes(32))),
-    ("another person's identifier", lambda offer, other: replace(offer, opening=other.opening)),
+    ("another person", lambda offer, other: replace(offer, identity=other.identity)),
+    (
+        "another identifier",
+        lambda offer, other: _identified(offer, opening=other.identity.opening),
+    ),
+    ("another label", lambda offer, other: _identified(offer, label=other.identity.label)),
+    ("another proof", lambda offer, other: _identified(offer, proof=other.identity.proof)),
+    ("no proof", lambda offer, other: _identified(offer, proof=bytes(80))),
     ("another offer's box", lambda offer, other: replace(offer, box=other.box)),
     ("no box", lambda offer, other: replace(offer, box=bytes(80))),
     ("another device's offer", lambda offer, other: replace(offer, block=other.block)),
@@ -128,7 +141,7 @@ async def test_a_forged_offer(live: Live, log: Log, name: str, forge: Forge) -> 
     now = log.clock()
     with pytest.raises(KeyrollError):
         accept(forge(offer, other), device, log.replica, now)
-    assert accept(offer, device, log.replica, now).label == ada.label
+    assert accept(offer, device, log.replica, now).submission.boxes == (offer.box,)
 
 
 async def test_an_offer_by_a_device_that_is_not_live(live: Live, log: Log) -> None:
@@ -139,7 +152,7 @@ async def test_an_offer_by_a_device_that_is_not_live(live: Live, log: Log) -> No
     place = Place.after(log.replica, ada.label)
     half, box = half_add(place, phone, device.keys, await ada.user_key())
     with pytest.raises(RuleViolation, match=r"R-53\.3"):
-        accept(Offer(log.log_id, ada.opening, half, box), device, log.replica, log.clock())
+        accept(Offer(log.log_id, ada.identity, half, box), device, log.replica, log.clock())
 
 
 async def test_an_offer_with_another_user_key(live: Live, log: Log) -> None:
@@ -149,7 +162,7 @@ async def test_an_offer_with_another_user_key(live: Live, log: Log) -> None:
     place = Place.after(log.replica, ada.label)
     half, box = half_add(place, author, device.keys, device.encryption)
     with pytest.raises(MalformedInput, match=r"R-55\.4"):
-        accept(Offer(log.log_id, ada.opening, half, box), device, log.replica, log.clock())
+        accept(Offer(log.log_id, ada.identity, half, box), device, log.replica, log.clock())
 
 
 # --- text

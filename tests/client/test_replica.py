@@ -95,7 +95,7 @@ def test_it_is_of_one_process(world: World, path: Path, monkeypatch: pytest.Monk
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == b"open\n"
-        with pytest.raises(StoreError, match="another process"):
+        with pytest.raises(UsageError, match="another process"):
             Replica.open(path, world.actor.log_id)
         other.communicate()
     Replica.open(path, world.actor.log_id).close()

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ledger.app import keys
+from ledger.app.enrolment import Register, enrol
+from ledger.app.keys import Role
+from ledger.app.policy import rotate_enrolment
 from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
 from ledger.client.replica import Replica
 from ledger.client.session import Log
@@ -23,7 +27,8 @@ from ledger.errors import (
     UsageError,
 )
 from ledger.format import wire
-from ledger.format.bodies import DAY_MS, DeviceKind
+from ledger.format.block import LOG_LABEL
+from ledger.format.bodies import DAY_MS, MAX_TIME, DeviceKind
 from ledger.tree.merkle import leaf_hash, root_of
 from ledger.tree.tiles import Bundle
 from tests.client.conftest import Live
@@ -84,7 +89,7 @@ async def test_two_devices_at_once(live: Live, log: Log) -> None:
     phone = await ada.add_device()
     async with elsewhere(live) as other:
         vault = MemoryVault()
-        vault.save(Account(live.log_id, ada.label, ada.opening, devices=(phone,)))
+        vault.save(Account(live.log_id, ada.identity, devices=(phone,)))
         twin = User(other, vault)
         await asyncio.gather(ada.add_device(), twin.add_device())
         await log.sync()
@@ -122,7 +127,7 @@ async def test_user_keys_back_to_the_last_reset(live: Live, log: Log) -> None:
         secrets.append(await ada.user_key())
     phone = await ada.add_device()
     vault = MemoryVault()
-    vault.save(Account(live.log_id, ada.label, ada.opening, devices=(phone,)))
+    vault.save(Account(live.log_id, ada.identity, devices=(phone,)))
     twin = User(log, vault)
     assert await twin.user_key() == secrets[3]
     assert await twin.user_key(0) == secrets[0]
@@ -141,7 +146,7 @@ async def test_a_device_that_missed_a_rotation(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     phone, laptop = await ada.add_device(), await ada.add_device()
     vault = MemoryVault()
-    vault.save(Account(live.log_id, ada.label, ada.opening, devices=(phone,)))
+    vault.save(Account(live.log_id, ada.identity, devices=(phone,)))
     twin = User(log, vault)
     await ada.revoke_devices(laptop.signing.public)
     await twin.revoke_devices(ada.account.devices[0].signing.public)
@@ -212,7 +217,7 @@ async def test_a_wrong_box_is_not_opened(live: Live, lie: BoxLie) -> None:
         phone, laptop = await ada.add_device(), await ada.add_device()
         await ada.revoke_devices(laptop.signing.public)
         vault = MemoryVault()
-        vault.save(Account(live.log_id, ada.label, ada.opening, devices=(phone,)))
+        vault.save(Account(live.log_id, ada.identity, devices=(phone,)))
         twin, honest = User(log, vault), transport.box_from
 
         async def box(request: bytes) -> bytes:
@@ -255,6 +260,24 @@ async def test_tokens(live: Live, log: Log) -> None:
     assert ada.state.epoch == 0
 
 
+async def test_a_new_enrolment_key(live: Live, log: Log) -> None:
+    """A log.policy goes through the same door, and what it ends has ended."""
+    old, new = live.token("ada@example.org"), DeviceSecret.generate().signing
+    root, chain = keys.load(live.app, Role.ROOT), log.replica.chain(LOG_LABEL)
+    assert chain
+    log_key, anchor = live.home.log_key(), log.replica.anchor
+    raw = rotate_enrolment(chain, anchor, log.log_id, new, root, log_key)
+    await log.submit(wire.Submission(raw))
+    assert log.replica.log.enrolment == new.public
+    with pytest.raises(Refused, match="403"):
+        await User.register(log, old)
+    with Register.open(":memory:") as register:
+        token = enrol("ada@example.org", log.log_id, new, register, expiry=MAX_TIME)
+    ada = await User.register(log, token)
+    assert_equal_to_store(log, live)
+    assert [step.index for step in log.replica.history(ada.label)] == [ada.state.index]
+
+
 async def test_a_reset_needs_the_authority(live: Live, log: Log) -> None:
     await User.register(log, live.token("ada@example.org"))
     token = live.token("ada@example.org", reset_of=0)
@@ -289,7 +312,7 @@ async def test_a_revoked_device_learns_it(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     phone = await ada.add_device()
     vault = MemoryVault()
-    vault.save(Account(live.log_id, ada.label, ada.opening, devices=(phone,)))
+    vault.save(Account(live.log_id, ada.identity, devices=(phone,)))
     twin = User(log, vault)
     await ada.revoke_devices(phone.signing.public)
     with pytest.raises(UsageError, match="no device that is here is live"):
@@ -303,7 +326,7 @@ async def test_a_revoked_device_learns_it(live: Live, log: Log) -> None:
 async def test_another_log(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     vault = MemoryVault()
-    vault.save(Account(bytes(32), ada.label, ada.opening, devices=ada.account.devices))
+    vault.save(Account(bytes(32), ada.identity, devices=ada.account.devices))
     with pytest.raises(UsageError, match="another log"):
         User(log, vault)
     with pytest.raises(UsageError, match="nobody"):
@@ -393,7 +416,7 @@ async def test_a_pending_block_whose_place_was_taken(live: Live, tmp_path: Path)
             await ada.add_device()
         transport.submit_to = honest
         vault = MemoryVault()
-        vault.save(Account(live.log_id, ada.label, ada.opening, ada.account.devices[:1]))
+        vault.save(Account(live.log_id, ada.identity, ada.account.devices[:1]))
         await User(log, vault).add_device()
         again = User(log, FileVault(path))
         assert await again.resume() is False

@@ -16,7 +16,7 @@ from tests.rules.mutations import Town
 from tests.vectors import by_ledger, by_verifier
 from tests.vectors.by_ledger import Judgement
 
-FEW = settings(max_examples=200, deadline=None)
+FEW = settings(max_examples=100, deadline=None)
 MANY = settings(max_examples=20_000, deadline=None)
 
 
@@ -31,7 +31,7 @@ def agree(town: Town, entries: Sequence[bytes]) -> Judgement:
     """The ledger's judgement, after the verifier's was found to be as good or as bad."""
     ledger, verifier = judged(town, entries)
     assert (ledger.verdict == "ok") == (verifier.verdict == "ok"), (ledger, verifier)
-    assert by_verifier.agrees(verifier.output, ledger.output)
+    assert ledger.output == verifier.output
     return ledger
 
 

@@ -29,7 +29,7 @@ from tests.support.naive import directory_root
 Values = dict[bytes, bytes]
 
 COMMON = seed("a label that others are ground towards")
-ROUNDS = settings(max_examples=150, deadline=None)
+ROUNDS = settings(max_examples=70, deadline=None)
 
 
 def diverging(depth: int, tail: bytes) -> bytes:

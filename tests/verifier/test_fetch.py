@@ -28,7 +28,7 @@ def serving(answer: Answer) -> Iterator[tuple[str, list[str]]]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802  # the name is the library's
+        def do_GET(self) -> None:  # the name is the library's
             asked.append(self.path)
             answer(self)
 
@@ -63,27 +63,29 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_gets_what_is_there_with_one_connection() -> None:
-    with serving(lambda one: send(one, one.path.encode())) as (url, asked):
-        source = open_source(url + "/log/")
+    with (
+        serving(lambda one: send(one, one.path.encode())) as (url, asked),
+        open_source(url + "/log/") as source,
+    ):
         assert source.get("checkpoint", 100) == b"/log/checkpoint"
         assert source.get("tile/0/000", 100) == b"/log/tile/0/000"
         assert asked == ["/log/checkpoint", "/log/tile/0/000"]
 
 
 def test_what_is_not_there() -> None:
-    with serving(lambda one: send(one, b"no", 404)) as (url, asked):
-        assert open_source(url).get("checkpoint", 100) is None
+    with serving(lambda one: send(one, b"no", 404)) as (url, asked), open_source(url) as source:
+        assert source.get("checkpoint", 100) is None
         with pytest.raises(Undecided, match="withheld"):
-            Served(open_source(url)).hashes(0, 0, 7)
+            Served(source).hashes(0, 0, 7)
         with pytest.raises(Undecided, match="no checkpoint"):
-            Served(open_source(url)).checkpoint()
+            Served(source).checkpoint()
         assert asked[1:3] == ["/tile/0/000.p/7", "/tile/0/000"]
 
 
 def refused(answer: Answer, why: str, cap: int = 100) -> list[str]:
-    with serving(answer) as (url, asked):
+    with serving(answer) as (url, asked), open_source(url) as source:
         with pytest.raises(Undecided, match=why):
-            open_source(url).get("checkpoint", cap)
+            source.get("checkpoint", cap)
         return asked
 
 
@@ -109,15 +111,14 @@ def test_passing_faults_are_tried_again() -> None:
     def recovering(one: BaseHTTPRequestHandler) -> None:
         send(one, b"fine", next(faults, 200))
 
-    with serving(recovering) as (url, asked):
-        assert open_source(url).get("checkpoint", 100) == b"fine"
+    with serving(recovering) as (url, asked), open_source(url) as source:
+        assert source.get("checkpoint", 100) == b"fine"
         assert len(asked) == 3
 
 
 def test_retries_have_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "RETRIES", 4)
-    with serving(lambda one: send(one, b"", 503)) as (url, asked):
-        source = open_source(url)
+    with serving(lambda one: send(one, b"", 503)) as (url, asked), open_source(url) as source:
         for _ in range(4):
             with pytest.raises(Undecided):
                 source.get("checkpoint", 100)
@@ -147,16 +148,16 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "ATTEMPTS", 2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(Undecided, match="could not be fetched"):
-            open_source(f"http://127.0.0.1:{taken.getsockname()[1]}").get("checkpoint", 100)
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with open_source(url) as source, pytest.raises(Undecided, match="could not be fetched"):
+            source.get("checkpoint", 100)
 
 
 def test_fresh_requests_go_past_caches() -> None:
     def answer(one: BaseHTTPRequestHandler) -> None:
         send(one, one.headers.get("Cache-Control", "none").encode())
 
-    with serving(answer) as (url, _):
-        source = open_source(url)
+    with serving(answer) as (url, _), open_source(url) as source:
         assert source.get("checkpoint", 100) == b"none"
         assert source.get("checkpoint", 100, fresh=True) == b"no-cache"
 
@@ -172,25 +173,26 @@ def test_fresh_requests_go_past_caches() -> None:
     ],
 )
 def test_urls_that_are_refused(url: str) -> None:
-    with pytest.raises(Undecided):
-        open_source(url)
+    with pytest.raises(Undecided), open_source(url):
+        pass
 
 
 def test_https_urls_are_taken() -> None:
-    assert isinstance(open_source("https://log.example:8443/a/"), HttpSource)
+    with open_source("https://log.example:8443/a/") as source:
+        assert isinstance(source, HttpSource)
 
 
 def test_a_directory(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").write_bytes(b"x" * 10)
     for url in (str(tmp_path), tmp_path.as_uri()):
-        source = open_source(url)
-        assert source.get("checkpoint", 10) == b"x" * 10
-        assert source.get("tile/0/000", 10) is None
-        assert source.get("checkpoint/x", 10) is None
-        with pytest.raises(Undecided, match="larger"):
-            source.get("checkpoint", 9)
-        with pytest.raises(Undecided):
-            source.get(".", 9)
+        with open_source(url) as source:
+            assert source.get("checkpoint", 10) == b"x" * 10
+            assert source.get("tile/0/000", 10) is None
+            assert source.get("checkpoint/x", 10) is None
+            with pytest.raises(Undecided, match="larger"):
+                source.get("checkpoint", 9)
+            with pytest.raises(Undecided):
+                source.get(".", 9)
 
 
 class Fixed:

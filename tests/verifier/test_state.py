@@ -62,11 +62,15 @@ def test_rows_leave_the_memory_and_not_the_disk(
 
 def test_one_log_and_one_process_at_a_time(tmp_path: Path) -> None:
     with (
-        State.open(tmp_path, LOG_ID),
+        State.open(tmp_path, LOG_ID) as state,
         pytest.raises(Undecided, match="locked"),
         State.open(tmp_path, LOG_ID),
     ):
         pass
+    with State.open(tmp_path, b"o" * 32), State.open(tmp_path / "other", LOG_ID):
+        pass  # so far it is nobody's
+    with State.open(tmp_path, LOG_ID) as state:
+        state.accept(b"checkpoint")
     with pytest.raises(Undecided, match="another log"), State.open(tmp_path, b"o" * 32):
         pass
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ledger.format.bodies import Delegation
-from tests.support.actors import LogActor, User
+from tests.support.actors import LogActor, User, seed
 from tests.vectors.case import Case
 from tests.vectors.cases.block_envelope import block_bad, block_ok
 from tests.vectors.cases.keys import LOW_ORDER_U, NOT_POINTS
@@ -33,6 +33,7 @@ def first_blocks() -> Iterator[Case]:
         ("max-devices", 1, 64, 7, 1),
         ("max-members", 1, 10_000, 7, 2),
         ("max-blocks-per-day", 1, 65_535, 7, 3),
+        ("max-retired", 16, 65_535, 7, 4),
         ("heartbeat", 1_000, 86_400_000, 8),
         ("witnesses", 0, 32, 9, 0),
         ("auditors", 0, 32, 9, 1),
@@ -40,8 +41,8 @@ def first_blocks() -> Iterator[Case]:
     ):
         yield from bounds(draft, name, low, high, path)
     wrong: list[tuple[str, tuple[int, ...], Any, str]] = [
-        ("five-limits", (7,), [4_096, 16, 1_000, 100, 1], "Five limits."),
-        ("three-limits", (7,), [4_096, 16, 1_000], "Three limits."),
+        ("six-limits", (7,), [4_096, 16, 1_000, 100, 64, 1], "Six limits."),
+        ("four-limits", (7,), [4_096, 16, 1_000, 100], "Four limits."),
         ("two-demands", (9,), [0, 0], "Two demands."),
         ("nonce-31", (1,), bytes(31), "A nonce of 31 bytes."),
         ("origin-bytes", (0,), b"example.com/log", "The origin as a byte string."),
@@ -55,7 +56,8 @@ def first_blocks() -> Iterator[Case]:
 
 
 def bounds(draft: Draft, name: str, low: int, high: int, path: list[int]) -> Iterator[Case]:
-    """Both ends of a range."""
+    """Both ends of a range, in a log of its own."""
+    draft = draft.at(6, 1, to=seed(name))
     for end, value, outside in (("least", low, low - 1), ("most", high, high + 1)):
         title = f"log-create-{name}-{end}"
         shows = f"The {end} {name}: {value:,}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 
 from ledger.format.bodies import DAY_MS, DeviceKind, Limits
 from ledger.rules.state import UserState
@@ -71,26 +70,28 @@ def block_sizes() -> Iterator[Case]:
 
 
 def retired() -> Iterator[Case]:
-    """A round of n devices that come and go retires 2n + 1 keys."""
-    limits = Limits(max_devices=64, max_blocks_per_day=65_535, max_retired=64)
-    world = World(LogActor.make(limits=limits))
-    ada = _round(world, world.create(), 28)
-    full, over = deepcopy(world), deepcopy(world)
-    at_limit = _round(full, ada, 3)
-    beyond = _round(over, _round(over, ada, 2), 1)
-    assert (_retired_keys(full, at_limit), _retired_keys(over, beyond)) == (64, 65)
-    at_limit, beyond = full.admit(at_limit.add(full.anchor)), over.admit(beyond.add(over.anchor))
-    shows = "max_retired keys were retired before: the last revocation that the chain takes."
-    yield full.ok("retired-at-limit", shows, at_limit.revoke(full.anchor, 1).raw)
-    shows = "One key more than max_retired was retired before: only a reset or a close helps."
-    raw = beyond.revoke(over.anchor, 1).raw
-    yield over.bad("retired-beyond", "R-53.6", "retired-at-limit", shows, raw)
+    world, ada = _after_rounds(16, 3, 4)
+    shows = "As many keys were retired as max_retired allows: the last revocation."
+    yield world.ok("retired-at-limit", shows, ada.revoke(world.anchor, 1).raw)
+    world, ada = _after_rounds(17, 8)
+    shows = "One more key was retired than max_retired allows: only a reset or a close helps."
+    raw = ada.revoke(world.anchor, 1).raw
+    yield world.bad("retired-beyond", "R-53.6", "retired-at-limit", shows, raw)
+    reset = ada.reset(world.actor, world.anchor)
+    yield world.ok("retired-reset", "A reset is not asked how many were retired.", reset.raw)
 
 
-def _round(world: World, user: User, count: int) -> User:
-    for _ in range(count):
-        user = world.admit(user.add(world.anchor))
-    return world.admit(user.revoke(world.anchor, *range(1, count + 1)))
+def _after_rounds(expected: int, *rounds: int) -> tuple[World, User]:
+    """Where 16 keys may retire. A round of n devices that come and go retires 2n + 1."""
+    world = World(LogActor.make(limits=Limits(max_retired=16)))
+    user = world.create()
+    for count in rounds:
+        for _ in range(count):
+            user = world.admit(user.add(world.anchor))
+        user = world.admit(user.revoke(world.anchor, *range(1, count + 1)))
+    user = world.admit(user.add(world.anchor))
+    assert _retired_keys(world, user) == expected
+    return world, user
 
 
 def _retired_keys(world: World, user: User) -> int:
@@ -126,5 +127,5 @@ def events() -> Iterator[Case]:
         yield world.ok(f"event-{name}", shows, written.raw)
     alone = World()
     two = alone.with_devices(2)
-    shows = "Event 4, where the only other device is revoked."
-    yield alone.ok("event-other-revoked", shows, two.revoke(alone.anchor, 1).raw)
+    shows = "Event 4: the second device revokes the only other one, the first."
+    yield alone.ok("event-other-revoked", shows, two.revoke(alone.anchor, 0, author=1).raw)

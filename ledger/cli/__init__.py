@@ -1,0 +1,91 @@
+"""The `keyroll` command: one module a subcommand, loaded when it is called.
+
+| exit code | means |
+| --- | --- |
+| 0 | done |
+| 1 | the log, or data, is wrong: misbehaviour, a refused block, a damaged database |
+| 2 | asked for something that makes no sense as asked |
+| 3 | not now: network, busy server, full disk, wrong clock; nothing is lost, try again |
+
+Errors are one sentence on standard error: what was wrong, where, what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ledger.errors import ClockError, KeyrollError, StoreFull, TransportError, UsageError
+
+WRONG, USAGE, NOT_NOW = 1, 2, 3
+
+_COMMANDS = {
+    "demo": "Play real key histories, audit them, attack them",
+    "init": "Make a log",
+    "serve": "Serve a log over HTTP",
+    "status": "Say how a log is",
+    "show": "Decode a chain or an entry",
+    "backup": "Copy a log while it serves",
+    "restore": "Make a log from a backup",
+    "app": "Make an application's keys, enrol people",
+    "register": "Become a user",
+    "devices": "List, add and revoke devices",
+    "reset": "Begin again after all devices were lost",
+    "close": "End your chain",
+    "sync": "Replay what is new in the log",
+}
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"ledger.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="keyroll", prog_name="keyroll")
+def commands() -> None:
+    """A key transparency log: run it, enrol people, take part.
+
+    Exit codes: 0 done, 1 the log or its data is wrong, 2 usage, 3 not now.
+    """
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        commands.main(prog_name="keyroll", standalone_mode=False)
+    except click.Abort:
+        sys.exit(_fail("interrupted", NOT_NOW))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except KeyrollError as error:
+        sys.exit(_fail(str(error), exit_code(error)))
+
+
+def exit_code(error: KeyrollError) -> int:
+    """What an error ends the command with."""
+    if isinstance(error, UsageError):
+        return USAGE
+    if isinstance(error, TransportError | StoreFull | ClockError):
+        return NOT_NOW
+    return WRONG
+
+
+def _fail(sentence: str, code: int) -> int:
+    click.echo(f"keyroll: {sentence}", err=True)
+    return code

@@ -1,0 +1,127 @@
+"""Boxes and openings: kept before the log commits, and for their owner's eyes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledger.errors import StoreError, StoreFull
+from ledger.store import port
+from ledger.store.port import PrivateItem
+from ledger.store.private import PrivateStore
+
+ITEM = PrivateItem(b"h" * 32, b"l" * 32, (b"one", b"two"), (b"n" * 32, "ada@example.org"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "private"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[PrivateStore]:
+    opened = PrivateStore(path, create=True)
+    yield opened
+    opened.close()
+
+
+def test_it_fills_the_port(store: PrivateStore) -> None:
+    as_port: port.PrivateStore = store
+    assert as_port is store
+
+
+def test_what_is_put_comes_back(store: PrivateStore, path: Path) -> None:
+    store.put([ITEM, PrivateItem(b"H" * 32, b"L" * 32, (), None)])
+    store.close()
+    again = PrivateStore(path)
+    assert again.boxes(ITEM.block_hash) == (b"one", b"two")
+    assert again.opening(ITEM.label) == (b"n" * 32, "ada@example.org")
+    assert again.boxes(b"H" * 32) == ()
+    assert again.opening(b"L" * 32) is None
+    assert again.boxes(b"?" * 32) is None
+    assert again.opening(b"?" * 32) is None
+    again.close()
+
+
+def test_nothing_to_put(store: PrivateStore) -> None:
+    store.put([])
+    assert store.boxes(ITEM.block_hash) is None
+
+
+items = st.builds(
+    PrivateItem,
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
+    st.lists(st.binary(max_size=200), max_size=20).map(tuple),
+    st.none() | st.tuples(st.binary(min_size=32, max_size=32), st.text(min_size=1, max_size=250)),
+)
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(batch=st.lists(items, max_size=12))
+def test_any_items(store: PrivateStore, batch: list[PrivateItem]) -> None:
+    store.put(batch)
+    boxes = {item.block_hash: item.boxes for item in batch}
+    openings = {item.label: item.opening for item in batch if item.opening}
+    assert {key: store.boxes(key) for key in boxes} == boxes
+    assert {key: store.opening(key) for key in openings} == openings
+
+
+def test_only_its_owner_may_read_it(path: Path, store: PrivateStore) -> None:
+    store.put([ITEM])
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o600}
+
+
+def test_a_directory_that_others_may_read_is_closed(path: Path) -> None:
+    path.mkdir(0o755)
+    PrivateStore(path, create=True).close()
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_twice(path: Path, store: PrivateStore) -> None:
+    with pytest.raises(StoreError, match=f"in use by process {os.getpid()}"):
+        PrivateStore(path)
+
+
+def test_a_lost_one_is_not_made_anew(path: Path) -> None:
+    with pytest.raises(StoreError, match="no database"):
+        PrivateStore(path)
+
+
+def test_a_full_one_keeps_what_it_has(path: Path) -> None:
+    small = PrivateStore(path, create=True, map_size=1 << 16)
+    small.put([ITEM])
+    large = [PrivateItem(bytes([n]) * 32, ITEM.label, (bytes(4_000),), None) for n in range(20)]
+    with pytest.raises(StoreFull):
+        small.put(large)
+    assert small.boxes(large[0].block_hash) is None
+    assert small.boxes(ITEM.block_hash) == ITEM.boxes
+    small.close()
+    larger = PrivateStore(path)
+    larger.put(large)
+    assert larger.boxes(large[-1].block_hash) == (bytes(4_000),)
+    larger.close()
+
+
+def test_a_flipped_bit(path: Path, store: PrivateStore) -> None:
+    store.put([ITEM])
+    store.close()
+    file = path / "data.mdb"
+    data = file.read_bytes()
+    assert data.count(b"ada@example.org") == 1
+    file.write_bytes(data.replace(b"ada@example.org", b"eve@example.org"))
+    again = PrivateStore(path)
+    assert again.boxes(ITEM.block_hash) == ITEM.boxes
+    with pytest.raises(StoreError, match="'openings' is damaged"):
+        again.opening(ITEM.label)
+    again.close()
