@@ -75,6 +75,13 @@ class LogMisbehaved(_Cited):
         self.evidence: dict[str, bytes] = dict(evidence or {})
 
 
+class NotFresh(LogMisbehaved):
+    """The log shows nothing new for too long, or times ahead of this machine's (R-61.3).
+
+    A frozen log, or a wrong clock here: set the clock, then try again.
+    """
+
+
 class TransportError(KeyrollError):
     """The network or the peer failed; nothing is known about the request's effect."""
 

@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-ALL_BUT_CLI = "errors format tree rules log store seal client app server demo __init__"
+ALL_BUT_CLI = "errors format tree rules log store seal client app server demo keyfile __init__"
 
 # What each part of `ledger` may import beside itself; `a.b` admits that one module of `a`.
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
@@ -33,9 +33,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "log": "errors format tree rules seal store.port",
         "store": "errors format tree rules log.commit log.planner",
         "seal": "errors format tree",
+        "keyfile": "errors",
         "client": "errors format tree rules log seal app",
-        "app": "errors format tree rules log seal client",
-        "server": "errors format tree rules log store seal app __init__",
+        "app": "errors format tree rules log seal client keyfile",
+        "server": "errors format tree rules log store seal app keyfile __init__",
         "demo": ALL_BUT_CLI,
         "cli": ALL_BUT_CLI,
         "__init__": "errors format tree rules log seal client app",
@@ -51,6 +52,8 @@ CORE = (
     "ledger.log.planner",
     "ledger.log.replay",
     "ledger.client.verify",
+    "ledger.client.history",
+    "ledger.client.keyring",
 )
 IMPURE = (
     *("time", "datetime", "random", "secrets", "uuid", "nacl.utils", "nacl.bindings.randombytes"),

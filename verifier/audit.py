@@ -2,13 +2,13 @@
 
 Trust runs downward. The checkpoint is signed by the key in the first block, whose hash is the log
 id. The hash tiles are read first: they must rebuild the checkpoint's root and hold the checkpoint
-that was accepted before (R-61.2). Each bundle of entries must then rebuild the root of its tile,
+that was accepted before (`signed`). Each bundle of entries must then rebuild the root of its tile,
 and only then are its entries replayed. So whatever rule an entry breaks, the log signed for it.
 
 What is found ends as one of three:
 
 - `Misbehaviour`, transferable: a rule broken by signed entries, or two signed checkpoints that no
-  one tree can satisfy. The log's own signature proves it to anybody.
+  one tree can satisfy. The log's own signature proves it to anybody who has the log.
 - `Misbehaviour`, not transferable: what is served does not rebuild the signed root, though asked
   for twice, or the checkpoint is older than one accepted before. The log is wrong as served to this
   auditor, who has the bytes; yet nobody else can tell who garbled or delayed them.
@@ -21,34 +21,28 @@ What is found ends as one of three:
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from verifier import crosscheck
 from verifier.blocks import Block, open_block, open_entry
 from verifier.directory import Directory
 from verifier.errors import VERDICTS, Invalid, Misbehaviour, Undecided
 from verifier.fetch import Served, tile_path
-from verifier.merkle import (
-    EMPTY_ROOT,
-    WIDTH,
-    Frontier,
-    leaf_hash,
-    prefix_root,
-    tile_levels,
-    tree_root,
-)
-from verifier.note import Checkpoint, NoteKey, open_checkpoint, parse_checkpoint, parse_note
+from verifier.merkle import WIDTH, Frontier, leaf_hash, tree_root
+from verifier.note import NoteKey, parse_checkpoint, parse_note
 from verifier.replay import Replay
+from verifier.signed import Follower, SignedTree
 from verifier.state import State
 from verifier.workers import BLOCK, ROOT, Bundle, Tile, Workers
 
 CHUNK = 4  # bundles that a worker opens at once
 AHEAD = 2  # chunks under way beyond one for each worker
-COMMIT_EVERY = 16_384  # entries
+COMMIT_EVERY = 32_768  # entries
 MAX_AHEAD = 5 * 60 * 1_000
 
 Progress = Callable[[int, int], None]
@@ -78,17 +72,6 @@ class _Counts:
     blocks: Counter[int] = field(default_factory=Counter)  # by type
     batches: int = 0
     signatures: int = 0
-
-
-class _Signed(NamedTuple):
-    """A checkpoint, its bytes, and the roots of its tiles: the full ones, then the last."""
-
-    raw: bytes
-    checkpoint: Checkpoint
-    tiles: list[bytes]
-
-    def width(self, number: int) -> int:
-        return min(WIDTH, self.checkpoint.size - WIDTH * number)
 
 
 class Audit:
@@ -127,11 +110,13 @@ class Audit:
         """Verifies all that is new. `now` and `max_age` are in milliseconds."""
         start = self._state.size
         raw = self._served.checkpoint()
-        key = self.key = self._key(raw)
-        signed = self._authenticate(*self._accept(raw, key), key)
-        self._state.accept(signed.raw)
+        self.key = self._key(raw)
+        follower = Follower(self._served, self._state, self.key, self._own_tiles)
+        signed = follower.follow(raw)
         self._replay_all(signed)
-        self._finish(signed)
+        self._commit(signed, due=1)
+        if self._check:
+            crosscheck.compare(signed.tiles, signed.checkpoint.root)
         counts = self._counts
         return Report(
             signed.checkpoint.origin,
@@ -162,111 +147,7 @@ class Audit:
             raise Undecided("this is another log: its first block does not hash to the log id")
         return NoteKey(block.body[0], block.body[4])
 
-    def _accept(self, raw: bytes, key: NoteKey) -> tuple[bytes, Checkpoint]:
-        """The checkpoint, signed and not older than the one accepted before."""
-        checkpoint = _open(raw, key)
-        accepted = self._accepted(key)
-        if accepted is None or checkpoint.size > accepted.size:
-            return raw, checkpoint
-        if checkpoint.size == accepted.size:
-            if checkpoint.root != accepted.root:
-                raise self._fork(raw, f"two signed roots for size {checkpoint.size}")
-            return raw, checkpoint
-        if checkpoint.size <= self._state.size and checkpoint.root != self._root(checkpoint.size):
-            raise self._fork(raw, f"a signed tree of size {checkpoint.size} that is not this log's")
-        return self._again_if_older(raw, key, accepted)
-
-    def _root(self, size: int) -> bytes | None:
-        """The replayed log's own root at the end of a batch."""
-        bound = self._state.bounds.get(size)
-        return bound[8:] if bound else None if size else EMPTY_ROOT
-
-    def _again_if_older(
-        self, raw: bytes, key: NoteKey, accepted: Checkpoint
-    ) -> tuple[bytes, Checkpoint]:
-        """An older checkpoint may come from a cache: asks past it once."""
-        fresh = self._served.checkpoint(fresh=True)
-        checkpoint = _open(fresh, key)
-        if fresh != raw and checkpoint.size >= accepted.size:
-            return self._accept(fresh, key)
-        raise Misbehaviour(
-            "rollback",
-            "R-61.2",
-            f"size {checkpoint.size} is served after a signed size of {accepted.size}",
-            self._checkpoints(fresh),
-            transferable=False,
-        )
-
-    def _accepted(self, key: NoteKey) -> Checkpoint | None:
-        raw = self._state.accepted
-        return None if raw is None else _open(raw, key)
-
-    def _authenticate(self, raw: bytes, checkpoint: Checkpoint, key: NoteKey) -> _Signed:
-        """The roots of the checkpoint's tiles: they rebuild it and hold what was accepted."""
-        tiles = self._rebuilt(raw, checkpoint)
-        signed = _Signed(raw, checkpoint, tiles)
-        accepted = self._accepted(key)
-        if accepted is not None:
-            found, leaves = self._root_at(signed, accepted.size)
-            if found != accepted.root:
-                exhibits = {"tiles": b"".join(tiles), "leaves": b"".join(leaves)}
-                raise self._fork(
-                    raw,
-                    f"the tree of size {checkpoint.size} does not continue that of size "
-                    f"{accepted.size}",
-                    exhibits,
-                )
-            own = self._own_tiles
-            if tiles[: len(own)] != own:
-                raise Undecided("the local state is damaged: its tiles are not the accepted tree's")
-        return signed
-
-    def _rebuilt(self, raw: bytes, checkpoint: Checkpoint) -> list[bytes]:
-        """Tile roots under the checkpoint: on top of the own ones if they fit, else all served."""
-        tiles: list[bytes] = []
-        for fresh in (False, True):
-            for own in [self._own_tiles, []] if self._own_tiles else [[]]:
-                tiles = self._fetch_tiles(checkpoint.size, own, fresh=fresh)
-                full = checkpoint.size // WIDTH
-                if Frontier(tiles[:full]).root(*tiles[full:]) == checkpoint.root:
-                    return tiles
-        raise Misbehaviour(
-            "served-data-contradicts-checkpoint",
-            "R-20.1",
-            "the served hash tiles do not rebuild the signed root",
-            {"checkpoint": raw, "tiles": b"".join(tiles)},
-            transferable=False,
-        )
-
-    def _fetch_tiles(self, size: int, own: list[bytes], *, fresh: bool) -> list[bytes]:
-        """The own tile roots, the rest as served at level 1, and the root of the partial tile."""
-        full, rest = divmod(size, WIDTH)
-        tiles = own[:full]
-        while len(tiles) < full:
-            number, known = divmod(len(tiles), WIDTH)
-            width = min(WIDTH, full - number * WIDTH)
-            tiles += self._served.hashes(1, number, width, fresh=fresh)[known:]
-        if rest:
-            tiles.append(tree_root(self._served.hashes(0, full, rest, fresh=fresh)))
-        return tiles
-
-    def _root_at(self, signed: _Signed, size: int) -> tuple[bytes, list[bytes]]:
-        """The root of the signed tree's first `size` leaves, and the leaves of its last tile."""
-        full, rest = divmod(size, WIDTH)
-        frontier = Frontier(signed.tiles[:full])
-        leaves: list[bytes] = []
-        if not rest:
-            return frontier.root(), leaves
-        for fresh in (False, True):
-            leaves = self._served.hashes(0, full, signed.width(full), fresh=fresh)
-            levels = tile_levels(leaves)
-            if prefix_root(levels, len(leaves)) == signed.tiles[full]:
-                return frontier.root(prefix_root(levels, rest)), leaves
-        raise self._contradiction(
-            signed, full, "the served hash tile", {"leaves": b"".join(leaves)}
-        )
-
-    def _replay_all(self, signed: _Signed) -> None:
+    def _replay_all(self, signed: SignedTree) -> None:
         first, skip = divmod(self._replay.size, WIDTH)
         numbers = range(first, len(signed.tiles))
         chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
@@ -287,7 +168,7 @@ class Audit:
                 self._progress(self._replay.size, signed.checkpoint.size)
 
     def _same_tile(
-        self, signed: _Signed, number: int, bundle: Bundle, tile: Tile
+        self, signed: SignedTree, number: int, bundle: Bundle, tile: Tile
     ) -> tuple[Bundle, Tile]:
         """The tile if its root is the signed one; else once more, past caches."""
         if tile.root == signed.tiles[number]:
@@ -299,7 +180,7 @@ class Audit:
             return (entries, skip), tile
         raise self._blame(signed, number, entries)
 
-    def _replay_tile(self, signed: _Signed, number: int, bundle: Bundle, tile: Tile) -> None:
+    def _replay_tile(self, signed: SignedTree, number: int, bundle: Bundle, tile: Tile) -> None:
         replay, counts = self._replay, self._counts
         counts.signatures += tile.signatures
         try:
@@ -317,28 +198,19 @@ class Audit:
                 else:
                     verdict, rule, why = item
                     raise VERDICTS[verdict](rule, why, replay.size)
+            if number + 1 == len(signed.tiles):
+                replay.finish()
         except Invalid as error:
             raise self._broken(signed, number, bundle[0], error) from error
         if len(bundle[0]) == WIDTH:
             self._frontier.push(tile.root)
 
-    def _commit(self, signed: _Signed, due: int) -> None:
+    def _commit(self, signed: SignedTree, due: int) -> None:
         size = self._replay.size
         if size - self._state.size >= due:
             for number in range(self._state.size // WIDTH, size // WIDTH):
                 self._state.tiles[number] = signed.tiles[number]
             self._state.commit(size, self._replay.time)
-
-    def _finish(self, signed: _Signed) -> None:
-        try:
-            self._replay.finish()
-        except Invalid as error:
-            last = len(signed.tiles) - 1
-            entries = self._served.bundle(last, signed.width(last))
-            raise self._broken(signed, last, entries, error) from error
-        self._commit(signed, due=1)
-        if self._check:
-            crosscheck.compare(signed.tiles, signed.checkpoint.root)
 
     def _stale(self, now: int, max_age: int | None) -> str | None:
         """R-61.3."""
@@ -350,55 +222,29 @@ class Audit:
             return f"the last entry is {age / 1000:.0f} s old, more than {allowed / 1000:.0f} s"
         return f"the last entry is {-age / 1000:.0f} s ahead" if age < -MAX_AHEAD else None
 
-    def _checkpoints(self, raw: bytes) -> dict[str, bytes]:
-        accepted = self._state.accepted
-        return {"checkpoint": raw} | ({"checkpoint-accepted": accepted} if accepted else {})
-
-    def _fork(
-        self, raw: bytes, sentence: str, exhibits: dict[str, bytes] | None = None
-    ) -> Misbehaviour:
-        exhibits = self._checkpoints(raw) | (exhibits or {})
-        return Misbehaviour("fork", "R-61.2", sentence, exhibits, transferable=True)
-
     def _broken(
-        self, signed: _Signed, number: int, entries: Iterable[bytes], error: Invalid
+        self, signed: SignedTree, number: int, entries: Iterable[bytes], error: Invalid
     ) -> Misbehaviour:
         exhibits = {"checkpoint": signed.raw, "tiles": b"".join(signed.tiles)}
         exhibits[_exhibit(number, signed)] = _bundle(entries)
         sentence = f"entry {error.index}: {error.why}"
         return Misbehaviour("rule-broken", error.rule, sentence, exhibits, transferable=True)
 
-    def _contradiction(
-        self, signed: _Signed, number: int, what: str, exhibits: dict[str, bytes]
-    ) -> Misbehaviour:
-        return Misbehaviour(
-            "served-data-contradicts-checkpoint",
-            "R-20.1",
-            f"{what} {number} does not rebuild the signed root",
-            {"checkpoint": signed.raw, "tiles": b"".join(signed.tiles)} | exhibits,
-            transferable=False,
-        )
-
-    def _blame(self, signed: _Signed, number: int, entries: list[bytes]) -> Misbehaviour:
+    def _blame(self, signed: SignedTree, number: int, entries: list[bytes]) -> Misbehaviour:
         """Names the entry that differs, if the hash tile is served as it was signed."""
         exhibits = {_exhibit(number, signed): _bundle(entries)}
-        what = "the served entry bundle"
-        leaves = self._served.hashes(0, number, signed.width(number))
-        if tree_root(leaves) == signed.tiles[number]:
-            exhibits["leaves"] = b"".join(leaves)
-            index = next(at for at, entry in enumerate(entries) if leaf_hash(entry) != leaves[at])
-            what = f"entry {number * WIDTH + index} is not the one that was signed: bundle"
-        return self._contradiction(signed, number, what, exhibits)
+        what = f"entry bundle {number}"
+        with contextlib.suppress(Undecided):
+            leaves = self._served.hashes(0, number, signed.width(number))
+            if tree_root(leaves) == signed.tiles[number]:
+                exhibits["leaves"] = b"".join(leaves)
+                pairs = zip(entries, leaves, strict=True)
+                at = next(at for at, (entry, leaf) in enumerate(pairs) if leaf_hash(entry) != leaf)
+                what += f", entry {number * WIDTH + at} is not the one that was signed"
+        return signed.contradicted(what, exhibits)
 
 
-def _open(raw: bytes, key: NoteKey) -> Checkpoint:
-    try:
-        return open_checkpoint(raw, key)
-    except Invalid as error:
-        raise Undecided(f"the checkpoint is not one of this log's: {error}") from error
-
-
-def _exhibit(number: int, signed: _Signed) -> str:
+def _exhibit(number: int, signed: SignedTree) -> str:
     return tile_path("entries", number, signed.width(number)).replace("/", "-")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from verifier.audit import Audit, Progress
-from verifier.errors import AuditError, Misbehaviour
+from verifier.errors import AuditError, Misbehaviour, Undecided
 from verifier.fetch import Served, default_state, open_source
 from verifier.judge import JUDGES, verdict
 from verifier.report import MISBEHAVIOUR, UNDECIDED, VERIFIED, Outcome, save_evidence, show
@@ -181,12 +181,15 @@ class Job:
         return self._outcome(code, reason=reason, report=report)
 
     def _convict(self, state: State, audit: Audit, error: Misbehaviour) -> Outcome:
-        place = save_evidence(self.state, error, self.url, self.log_id, audit.key)
-        if error.transferable:
-            state.convict(str(place).encode())
-        return self._outcome(
-            MISBEHAVIOUR, reason=error.sentence, misbehaviour=error, evidence=place
-        )
+        """Misbehaviour it is, even if its evidence cannot be kept."""
+        place, reason = None, error.sentence
+        try:
+            place = save_evidence(self.state, error, self.url, self.log_id, audit.key)
+            if error.transferable:
+                state.convict(str(place).encode())
+        except (OSError, Undecided) as fault:
+            reason += f" (but the evidence could not be saved: {fault})"
+        return self._outcome(MISBEHAVIOUR, reason=reason, misbehaviour=error, evidence=place)
 
 
 @contextlib.contextmanager

@@ -62,8 +62,9 @@ class Undecided(AuditError):
 class Misbehaviour(AuditError):
     """The log contradicts itself.
 
-    `transferable` says whether the exhibits convince somebody who trusts only the log's key; if
-    not, they show what this auditor was served. `exhibits` maps file names to the bytes.
+    `transferable` says whether the log's own signature stands over the contradiction, so that
+    whoever has the log can check it; if not, the exhibits show what this auditor was served.
+    `exhibits` maps file names to the bytes.
     """
 
     def __init__(

@@ -17,7 +17,14 @@ from importlib import import_module
 
 import click
 
-from ledger.errors import ClockError, KeyrollError, StoreFull, TransportError, UsageError
+from ledger.errors import (
+    ClockError,
+    KeyrollError,
+    NotFresh,
+    StoreFull,
+    TransportError,
+    UsageError,
+)
 
 WRONG, USAGE, NOT_NOW = 1, 2, 3
 
@@ -81,7 +88,7 @@ def exit_code(error: KeyrollError) -> int:
     """What an error ends the command with."""
     if isinstance(error, UsageError):
         return USAGE
-    if isinstance(error, TransportError | StoreFull | ClockError):
+    if isinstance(error, TransportError | StoreFull | ClockError | NotFresh):
         return NOT_NOW
     return WRONG
 

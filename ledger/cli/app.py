@@ -10,7 +10,7 @@ from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
 from ledger.app.keys import Role
 from ledger.cli.words import example, print_json
-from ledger.client.home import parse_log_id
+from ledger.client.text import parse_log_id
 from ledger.format.bodies import DAY_MS
 from ledger.log.clock import wall_ms
 

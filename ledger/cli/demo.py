@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ledger.cli.words import example, print_json
 from ledger.client.session import Log
 from ledger.demo.attacks import Attack, alter_database, swap_key, withhold_revocation
 from ledger.demo.audit import VERIFIED, Audited, audit
@@ -43,26 +43,22 @@ class Story:
         return self.audited.code == VERIFIED and all(attack.caught_by for attack in self.attacks)
 
 
-@click.command()
+@click.command(epilog=example("keyroll demo --events 200"))
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @click.option(
     "--events", type=click.IntRange(1, 1_323), default=1_323, help="Play only so many events."
 )
 def demo(as_json: bool, events: int) -> None:
-    r"""Play four years of the Debian keyring, audit the log, then attack it.
+    """Play four years of the Debian keyring, audit the log, then attack it.
 
     A real server on LMDB, a client that verifies everything, the verifier as its own process, and
-    three lies. Takes about a minute; everything happens in a temporary directory.
-
-    \b
-    Example:
-        keyroll demo --events 200
+    three lies. Takes about half a minute; everything happens in a temporary directory.
     """
     console = Console(stderr=as_json)
     with TemporaryDirectory(prefix="keyroll-demo-") as path:
         story = asyncio.run(_tell(Path(path), events, console))
     if as_json:
-        click.echo(json.dumps(_fields(story), indent=2))
+        print_json(_fields(story))
     else:
         _show(story, console)
     if not story.sound:

@@ -13,7 +13,7 @@ from ledger.cli.words import example, print_json, time_of
 from ledger.client.contacts import Contact
 from ledger.client.handover import MAX_TEXT, Offer, Request, ask
 from ledger.client.replica import Replica
-from ledger.client.transport import printable
+from ledger.client.text import printable
 from ledger.client.user import User
 from ledger.errors import UsageError
 from ledger.format import entry

@@ -23,8 +23,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ledger.cli.words import print_json
 from ledger.client.account import write_secretly
 from ledger.client.history import Event
-from ledger.client.home import Home, Settings, parse_log_id
+from ledger.client.home import Home, Settings
 from ledger.client.session import Log
+from ledger.client.text import parse_log_id
 from ledger.client.user import User
 from ledger.errors import LogMisbehaved, MalformedInput, RuleViolation, UsageError
 from ledger.log.clock import wall_ms

@@ -23,9 +23,8 @@ from pathlib import Path
 from ledger.client.account import FileVault, write_secretly
 from ledger.client.contacts import Contacts
 from ledger.client.session import Log
+from ledger.client.text import parse_log_id
 from ledger.errors import StoreError, UsageError
-
-_LOG_ID_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +92,8 @@ class Home:
     def _remembered(self) -> Settings | None:
         try:
             fields = json.loads(self._settings_file.read_bytes())
-            return Settings(fields["url"], parse_log_id(fields["log_id"]))
+            return Settings(str(fields["url"]), parse_log_id(fields["log_id"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
             raise StoreError(f"{self._settings_file} is damaged: delete it") from error
-
-
-def parse_log_id(text: str) -> bytes:
-    """A log id in hexadecimal. Raises `UsageError`."""
-    try:
-        log_id = bytes.fromhex(text)
-    except ValueError:
-        log_id = b""
-    if len(text) != _LOG_ID_DIGITS or log_id.hex() != text.lower():
-        raise UsageError(f"a log id is {_LOG_ID_DIGITS} hexadecimal digits")
-    return log_id

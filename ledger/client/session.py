@@ -27,13 +27,15 @@ from pathlib import Path
 from ledger.client import verify
 from ledger.client.account import Identity
 from ledger.client.replica import Replica
-from ledger.client.transport import HttpTransport, Transport, printable
+from ledger.client.text import printable
+from ledger.client.transport import HttpTransport, Transport
 from ledger.client.verify import Claim
 from ledger.errors import (
     BadSignature,
     KeyrollError,
     LogMisbehaved,
     MalformedInput,
+    NotFresh,
     Refused,
     RuleViolation,
     StaleAnchor,
@@ -77,6 +79,8 @@ class Log:
         self._syncing = asyncio.Lock()
         self._begun = 0
         self._ended = 0
+        self._newest: Claim | None = None
+        """The newest checkpoint that an admission was proven under."""
 
     @classmethod
     @asynccontextmanager
@@ -97,7 +101,7 @@ class Log:
     async def sync(self, *, beyond: int = -1, progress: Progress | None = None) -> Head:
         """Replay what is new; at the end the replica is the newest tree that the server shows.
 
-        With `beyond`, a leaf index, nothing is asked if that leaf is there already.
+        With `beyond`, a leaf index, it may be any tree that holds that leaf.
         """
         if self._holds(beyond):
             return self.replica.head
@@ -105,18 +109,25 @@ class Log:
         async with self._syncing:
             if self._ended > ticket or self._holds(beyond):
                 return self.replica.head
-            self._begun += 1
-            await self._sync(progress)
-            self._ended = self._begun
+            if self._newest and -1 < beyond < self._newest.size:
+                head, held = self.replica.head, self.replica.note
+                await self._sync(verify.against(self._newest, head, held), progress)
+            else:
+                self._begun += 1
+                await self._sync(await self._claim(), progress)
+                self._ended = self._begun
         return self.replica.head
 
     def _holds(self, index: int) -> bool:
         return -1 < index < self.replica.head.size
 
-    async def _sync(self, progress: Progress | None) -> None:
+    async def _claim(self) -> Claim:
+        """The newest checkpoint that the server shows, if it may be believed."""
         note = await self._transport.checkpoint()
         log = await self._log_state(note)
-        claim = verify.open_claim(note, log, self.replica.head, self.replica.note)
+        return verify.open_claim(note, log, self.replica.head, self.replica.note)
+
+    async def _sync(self, claim: Claim, progress: Progress | None) -> None:
         waiting: list[bytes] = []
         async with aclosing(self._entries(self.replica.head.size, claim.size)) as bundles:
             async for entries in bundles:
@@ -131,7 +142,7 @@ class Log:
         self._accept(claim)
         demanded = self.replica.log.demands.max_age
         max_age = min(self._max_age or demanded, demanded)
-        verify.check_age(self.replica.head, self.clock(), max_age, note)
+        verify.check_age(self.replica.head, self.clock(), max_age, claim.note)
 
     async def _log_state(self, note: bytes) -> LogState:
         """Who must have signed. At first only the log id says so, through the first entry."""
@@ -162,10 +173,11 @@ class Log:
                 for commit in verify.follow(self.replica, claim, entries, proof):
                     self.replica.apply(commit)
                 verify.check_not_ahead(self.replica.head, self.clock(), claim.note)
-        except LogMisbehaved as error:
-            # Before the log is blamed: is it our own copy that is wrong? (The clock is not in it.)
-            if error.rule != "R-61.3":
-                self.replica.check()
+        except NotFresh:
+            raise
+        except LogMisbehaved:
+            # Before the log is blamed: is it our own copy that is wrong?
+            self.replica.check()
             raise
 
     def _accept(self, claim: Claim) -> None:
@@ -212,10 +224,11 @@ class Log:
         note, admitted = await self._submit(submission)
         index, time = admitted.index, admitted.time
         log = self.replica.log
-        verify.check_admission(note, log, submission.block, index, time, admitted.proof)
+        claim = verify.check_admission(note, log, submission.block, index, time, admitted.proof)
+        if self._newest is None or claim.size > self._newest.size:
+            self._newest = claim
         await self.sync(beyond=index)
-        shown = self.replica.entry(index) if index < self.replica.head.size else b""
-        if shown != entry.block(time, submission.block):
+        if self.replica.entry(index) != entry.block(time, submission.block):
             evidence = {"checkpoint": note, "shown": self.replica.note, "block": submission.block}
             raise LogMisbehaved("R-61.2", "an admitted block is not in the tree shown", evidence)
         return admitted

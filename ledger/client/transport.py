@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ledger.client.text import printable
 from ledger.errors import Busy, Refused, TransportError, UsageError
 from ledger.format.note import MAX_NOTE_BYTES
 from ledger.format.wire import BLOCKS_PATH, BOXES_PATH, LABELS_PATH, MAX_ANSWER_BYTES
@@ -31,7 +32,6 @@ MAX_PROBLEM_BYTES = 65_536
 CBOR = "application/cbor"
 
 _PROBLEM = "urn:keyroll:problem:"
-_MAX_WORDS = 500
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -174,12 +174,6 @@ async def _problem(response: aiohttp.ClientResponse) -> TransportError:
     if status in (429, 503) and "Retry-After" in response.headers:
         return Busy(_seconds(response.headers["Retry-After"]))
     return Refused(status, printable(kind), printable(fields.get("detail")))
-
-
-def printable(words: object) -> str:
-    """A stranger's words, fit for a terminal: no control characters, and not too many."""
-    found = words if isinstance(words, str) else ""
-    return "".join(c if c.isprintable() else "?" for c in found[:_MAX_WORDS])
 
 
 def _problem_fields(data: bytes) -> dict[str, Any]:

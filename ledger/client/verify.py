@@ -19,10 +19,10 @@ raises `LogMisbehaved`, with the bytes that contradict each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ledger.errors import BadSignature, LogMisbehaved, MalformedInput, RuleViolation
+from ledger.errors import BadSignature, LogMisbehaved, MalformedInput, NotFresh, RuleViolation
 from ledger.format import block as blocks
 from ledger.format import checkpoint as checkpoints
 from ledger.format import entry
@@ -93,9 +93,12 @@ def open_claim(note: bytes, log: LogState, head: Head, held: bytes = b"") -> Cla
 
     `head` is the end of the tree accepted before, `held` its checkpoint (for the evidence).
     """
-    claim = _signed(note, log, held)
-    if claim.size < MIN_SIZE:
-        raise _too_small(claim.size, note)
+    return against(_signed(note, log), head, held)
+
+
+def against(claim: Claim, head: Head, held: bytes) -> Claim:
+    """`claim`, if it does not contradict what was accepted before (R-61.2)."""
+    claim = replace(claim, accepted=held)
     if claim.size < head.size:
         detail = f"rollback: the tree had {head.size} entries, now {claim.size}"
         raise LogMisbehaved("R-61.2", detail, claim.evidence)
@@ -104,13 +107,15 @@ def open_claim(note: bytes, log: LogState, head: Head, held: bytes = b"") -> Cla
     return claim
 
 
-def _signed(note: bytes, log: LogState, held: bytes = b"") -> Claim:
-    """R-61.1. An unsigned note and another log's are the same thing: not this log's word."""
+def _signed(note: bytes, log: LogState) -> Claim:
+    """R-61.1, R-61.4. An unsigned note is no more this log's word than another log's."""
     try:
         found = checkpoints.open_checkpoint(note, _verifier(log.origin, log.log_key))
     except (MalformedInput, BadSignature) as error:
         raise LogMisbehaved("R-61.1", str(error), {"checkpoint": note}) from error
-    return Claim(note, found.size, found.root, held)
+    if found.size < MIN_SIZE:
+        raise _too_small(found.size, note)
+    return Claim(note, found.size, found.root)
 
 
 @lru_cache(8)
@@ -162,7 +167,7 @@ def check_not_ahead(head: Head, now: int, note: bytes) -> None:
     """R-61.3: the time of the last entry under `note` is at most 5 minutes after `now` (ms)."""
     if head.time - now > MAX_AHEAD:
         detail = f"the last entry is {_seconds(head.time - now)} ahead of this machine's clock"
-        raise LogMisbehaved("R-61.3", detail, {"checkpoint": note})
+        raise NotFresh("R-61.3", detail, {"checkpoint": note})
 
 
 def check_age(head: Head, now: int, max_age: int, note: bytes) -> None:
@@ -172,7 +177,7 @@ def check_age(head: Head, now: int, max_age: int, note: bytes) -> None:
             f"the last entry is {_seconds(now - head.time)} old by this machine's clock, "
             f"{_seconds(max_age)} allowed: the log stands still, or is being withheld"
         )
-        raise LogMisbehaved("R-61.3", detail, {"checkpoint": note})
+        raise NotFresh("R-61.3", detail, {"checkpoint": note})
 
 
 def _seconds(duration: int) -> str:

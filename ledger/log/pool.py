@@ -3,8 +3,8 @@
 They are most of the work and need no state, so they run beside the planner, on other cores.
 (Threads that overlap the planner contend with it for the interpreter, and so do the threads of
 `concurrent.futures`: these workers hang on pipes of the event loop.) What waits while a worker is
-busy goes to it together, so one block a request costs little more than many; a second frame waits
-at its door, so that it never idles.
+busy goes to it together, so one block a request costs little more than many; a few frames wait at
+its door, so that it never idles.
 
 >>> async with CheckPool(workers=2, vrf_seed=seed) as pool:       # doctest: +SKIP
 ...     failure = await pool.check(Job(checks(block, log_id)))
@@ -31,7 +31,10 @@ from ledger.log.worker import CHECK, LENGTH_BYTES, PROVE, Result, Task, frame, p
 MAX_FRAME_TASKS = 64
 """Tasks that a worker takes at a time: about 10 ms of work."""
 
-_FRAMES_AHEAD = 2
+_LEAST_FRAME = 8
+"""Tasks that are worth a frame while more are to be expected."""
+
+_FRAMES_AHEAD = 4
 _logger = structlog.get_logger("keyroll.pool")
 _REMEMBERED = 65_536
 _PAUSE = 1.0
@@ -133,11 +136,15 @@ class CheckPool:
     def _put(self, task: Task) -> asyncio.Future[Any]:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(task, done))
-        self._feed()
+        if len(self._waiting) >= _LEAST_FRAME:
+            # At once: the loop may be busy with more requests for a while.
+            self._feed()
+        elif len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._feed)
         return done
 
     def _feed(self) -> None:
-        """Send what waits to whoever has room. At once: the loop may be busy for a while."""
+        """Send what waits to whoever has room."""
         for desk in self._desks:
             while self._waiting and len(desk.sent) < _FRAMES_AHEAD:
                 count = min(len(self._waiting), MAX_FRAME_TASKS)

@@ -28,7 +28,8 @@ import lmdb
 from ledger.errors import StoreError
 from ledger.log.commit import Head
 from ledger.store import layout
-from ledger.store.environment import DATA_FILE, META, Environment, open_lmdb, sync_directory
+from ledger.store.environment import META, Environment, open_lmdb
+from ledger.store.files import DATA_FILE, sync_directory
 from ledger.store.lmdb import LmdbStore
 from ledger.store.port import Reader
 from ledger.store.private import PrivateStore

@@ -1,9 +1,5 @@
 """One LMDB environment on disk: opened once, checked, locked, and its errors told apart.
 
-    <path>/data.mdb       LMDB's file, format 1 (`lib_version=0`; the library bundles another)
-    <path>/lock.mdb       LMDB's table of readers
-    <path>/writer.lock    held while the environment is open here; holds our process id
-
 Every record is kept with a CRC-32 of its key and value behind it, so that a flipped bit is an error
 and not an answer. Opening with `check` (some seconds a gigabyte) walks all pages as they lie in the
 file before LMDB maps them, because a truncated file would kill the process at its first touch. Then
@@ -18,19 +14,17 @@ Not to be used across a fork: processes that are to outlive this one must be spa
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 import lmdb
-from lmdb import verify
 
 from ledger.errors import StoreError, StoreFull
+from ledger.store import files
 
 if TYPE_CHECKING:
     from lmdb import _Database
@@ -44,13 +38,7 @@ META = "meta"
 _LEAST_MAP_SIZE = 1 << 30
 _LIB_VERSION = 0
 _MAX_READERS = 1_022
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_ROOM = 1 << 26
-"""More than any batch writes."""
-
 _FORMAT = b"format"
-DATA_FILE = "data.mdb"
-_LOCK_FILE = "writer.lock"
 
 
 class Transaction:
@@ -105,9 +93,7 @@ class Transaction:
     def _checked(self, table: str, key: bytes, stored: bytes) -> bytes:
         value = stored[:-4]
         if stored[-4:] != _checksum(key, value):
-            raise StoreError(
-                f"{self._path}: a record in '{table}' is damaged; restore from a backup"
-            )
+            raise damaged(self._path, table)
         return value
 
 
@@ -126,18 +112,19 @@ class Environment:
     ) -> None:
         self.path = path
         self._broken = False
-        _require(path, create)
-        self._lock = _lock(path)
+        files.require_directory(path, create)
+        self._lock = files.lock(path)
         try:
-            if check and not _is_missing(path):
-                _walk_pages(path)
+            if check and not files.is_missing(path):
+                files.check_pages(path)
             self._env = open_lmdb(path, map_size=map_size)
             try:
                 if not check:
-                    _check_length(path, self._env)
+                    pages = self._env.info()["last_pgno"] + 1
+                    files.check_length(path, pages * self._env.stat()["psize"])
                 self._databases = self._open_tables(kind, tables, create)
                 if check:
-                    self._look_up_all(tables)
+                    self._look_up_all()
             except BaseException:
                 self._env.close()
                 raise
@@ -183,8 +170,8 @@ class Environment:
     def _is_full(self, error: lmdb.Error) -> bool:
         if error.code == errno.EIO:
             # LMDB says so of a write that was cut short, as on a disk that is filling up.
-            return not _has_room(self.path)
-        return isinstance(error, lmdb.MapFullError) or error.code in _FULL
+            return not files.has_room(self.path)
+        return isinstance(error, lmdb.MapFullError) or error.code in files.FULL
 
     def _is_sound(self) -> bool:
         """Whether LMDB still works: it gives up if it could not write its own head."""
@@ -206,21 +193,19 @@ class Environment:
             raise StoreError(f"{self.path} is not a '{kind}', which is all this version reads")
         return databases
 
-    def _look_up_all(self, tables: Sequence[str]) -> None:
+    def _look_up_all(self) -> None:
         with self.read() as transaction:
-            for table in tables:
+            for table in self._databases:
                 for key, value in transaction.scan(table):
                     if transaction.get(table, key) != value:
-                        raise StoreError(
-                            f"{self.path}: '{table}' is damaged; restore from a backup"
-                        )
+                        raise damaged(self.path, table)
 
     def _make_tables(self, kind: str, names: Sequence[str]) -> None:
         with self._env.begin(write=True) as txn:
             databases = {name: self._env.open_db(name.encode(), txn=txn) for name in names}
             Transaction(self.path, txn, databases).put(META, [(_FORMAT, kind.encode())])
-        sync_directory(self.path)
-        sync_directory(self.path.parent)
+        files.sync_directory(self.path)
+        files.sync_directory(self.path.parent)
 
 
 def open_lmdb(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> lmdb.Environment:
@@ -243,77 +228,10 @@ def open_lmdb(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -
                 raise
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _has_room(path: Path) -> bool:
-    """Whether a file beside LMDB's could be as long as that, and a batch longer."""
-    size = (path / DATA_FILE).stat().st_size
-    try:
-        with TemporaryFile(dir=path) as file:
-            os.posix_fallocate(file.fileno(), size, _ROOM)
-    except OSError as error:
-        return error.errno not in _FULL
-    return True
+def damaged(path: Path, table: str) -> StoreError:
+    """The error for a table whose records are not what was written."""
+    return StoreError(f"{path}: '{table}' is damaged; restore from a backup")
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:
     return crc32(value, crc32(key)).to_bytes(4)
-
-
-def _is_missing(path: Path) -> bool:
-    """Whether LMDB would begin anew; an empty file counts as none."""
-    file = path / DATA_FILE
-    return not file.exists() or not file.stat().st_size
-
-
-def _require(path: Path, create: bool) -> None:
-    """Make the directory, or refuse one that holds nothing."""
-    if create:
-        try:
-            path.mkdir(0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be made: {error.strerror}") from error
-    elif _is_missing(path):
-        raise StoreError(f"there is no database at {path}")
-
-
-def _lock(path: Path) -> int:
-    """Hold the environment's lock file, or say who does."""
-    try:
-        lock = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace")
-        os.close(lock)
-        raise StoreError(f"{path} is in use by process {holder}") from error
-    os.truncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
-
-
-def _walk_pages(path: Path) -> None:
-    """Check how pages hang together, without LMDB, which what is damaged could make crash."""
-    file = path / DATA_FILE
-    try:
-        problems = verify.verify(str(file), subdir=False)  # type: ignore[no-untyped-call]
-    except verify.VerifyError as error:
-        problems = [str(error)]
-    if problems:
-        raise StoreError(f"{file} is damaged, restore from a backup: {problems[0]}")
-
-
-def _check_length(path: Path, env: lmdb.Environment) -> None:
-    """Refuse a file that ends before the pages that LMDB counts. Rarely, a whole one does too."""
-    expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if (path / DATA_FILE).stat().st_size < expected:
-        raise StoreError(f"{path} seems cut short: open it with a check")

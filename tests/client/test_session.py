@@ -7,22 +7,31 @@ from collections.abc import Iterator
 
 import pytest
 
+from ledger.client import verify
 from ledger.client.replica import Replica
 from ledger.client.session import Log
 from ledger.errors import (
+    BadSignature,
     KeyrollError,
     LogMisbehaved,
     MalformedInput,
     Refused,
+    RuleViolation,
+    StaleAnchor,
+    StaleHead,
     StoreError,
     TransportError,
 )
+from ledger.format import entry
 from ledger.format.bodies import DAY_MS
+from ledger.format.wire import Admitted, ChainHead, Submission, SubmitAnswer
+from ledger.format.wire import Refused as Refusal
 from ledger.log.commit import Head
 from ledger.log.planner import MAX_BATCH
+from ledger.tree.merkle import Frontier, inclusion_proof, leaf_hash
 from ledger.tree.tiles import Bundle, encode_bundle
 from tests.client.world import EARLY, LATER, Server, World, replica_of
-from tests.support.actors import NOW, User
+from tests.support.actors import NOW, Device, User
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +201,17 @@ async def test_callers_share_a_run(world: World, replica: Replica) -> None:
     assert server.asked.count("checkpoint") == 2
 
 
+async def test_a_run_to_an_older_tree_is_not_shared(world: World) -> None:
+    """Who wants the newest tree is not content with one that somebody else's block is in."""
+    with replica_of(world, EARLY) as replica:
+        server = Server(world)
+        log = log_of(replica, server)
+        log._newest = verify.open_claim(world.note(7), replica.log, replica.head)
+        await asyncio.gather(log.sync(beyond=5), log.sync(beyond=6), log.sync())
+        assert replica.head.size == 9
+        assert server.asked == ["tile/entries/000.p/7", "checkpoint", "tile/entries/000.p/9"]
+
+
 async def test_a_failed_run_is_not_shared(world: World, replica: Replica) -> None:
     class Once(Server):
         async def checkpoint(self) -> bytes:
@@ -338,6 +358,76 @@ async def test_the_log_is_not_blamed_for_a_damaged_replica(world: World) -> None
         replica._db.execute("UPDATE chains SET record = zeroblob(200)")
         with pytest.raises(StoreError, match="damaged"):
             await log_of(replica, Server(world)).sync()
+
+
+class Forked(Server):
+    """Admits a block in a tree that it shows nobody else."""
+
+    fork: World
+
+    async def submit(self, request: bytes) -> bytes:
+        read = Frontier().extend(list(map(leaf_hash, self.fork.entries))).read
+        proof = tuple(inclusion_proof(5, 7, read))
+        return SubmitAnswer(self.fork.note(7), (Admitted(5, NOW, proof),)).encode()
+
+
+@pytest.mark.parametrize("size", [9, EARLY])
+async def test_an_admission_in_another_tree(world: World, size: int) -> None:
+    fork, server = World.make(), Forked(world)
+    del fork.log.entries[EARLY:]
+    written = world.early.add(world.log.anchor, Device.make("another phone"))
+    entries = [entry.block(NOW, written.raw), entry.directory_root(NOW, bytes(32))]
+    fork.log.entries += entries
+    server.fork = fork
+    with replica_of(world, size) as replica:
+        with pytest.raises(LogMisbehaved) as caught:
+            await log_of(replica, server).submit(Submission(written.raw))
+        assert caught.value.evidence["checkpoint"] == fork.note(7)
+        assert replica.head.size == size
+
+
+class Deaf(Server):
+    async def submit(self, request: bytes) -> bytes:
+        return self.answer
+
+    answer = b""
+
+
+async def test_answers_that_fit_no_question(world: World) -> None:
+    refused = Refusal("rule", "R-53.3", "no")
+    answers = [
+        b"",
+        b"\x82\x40\x80",
+        SubmitAnswer(world.note(9), (refused, refused)).encode(),
+        SubmitAnswer(world.note(9), ()).encode(),
+    ]
+    with replica_of(world, 9) as replica:
+        for answer in answers:
+            server = Deaf(world)
+            server.answer = answer
+            with pytest.raises(MalformedInput):
+                await log_of(replica, server).submit(Submission(b"block"))
+
+
+REFUSALS: list[tuple[Refusal, type[KeyrollError]]] = [
+    (Refusal("malformed", "R-10.2", "no"), MalformedInput),
+    (Refusal("signature", "R-40.4", "no"), BadSignature),
+    (Refusal("rule", "R-53.3", "no"), RuleViolation),
+    (Refusal("stale-anchor", "R-44.3", "no"), StaleAnchor),
+    (Refusal("stale-head", "R-43.1", "no", ChainHead(3, b"h" * 32, 7)), StaleHead),
+    (Refusal("stale-head", "R-43.1", "no"), RuleViolation),
+]
+
+
+@pytest.mark.parametrize(("refusal", "error"), REFUSALS)
+async def test_refusals(world: World, refusal: Refusal, error: type[KeyrollError]) -> None:
+    with replica_of(world, 9) as replica:
+        server = Deaf(world)
+        server.answer = SubmitAnswer(world.note(9), (refusal,)).encode()
+        with pytest.raises(KeyrollError) as caught:
+            await log_of(replica, server).submit(Submission(b"block"))
+        assert type(caught.value) is error
+        assert str(caught.value) == f"{refusal.rule}: no"
 
 
 async def test_errors_are_of_one_hierarchy(world: World, replica: Replica) -> None:

@@ -13,7 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ledger.client import transport
-from ledger.client.transport import HttpTransport, printable
+from ledger.client.text import printable
+from ledger.client.transport import HttpTransport
 from ledger.errors import Busy, Refused, TransportError, UsageError
 from ledger.format.note import MAX_NOTE_BYTES
 from ledger.tree.tiles import Bundle

@@ -165,10 +165,9 @@ class Meddling:
         self.submit_to: Ask = inner.submit
         self.label_from: Ask = inner.label
         self.box_from: Ask = inner.box
-        self.note: bytes | None = None
 
     async def checkpoint(self) -> bytes:
-        return self.note or await self.inner.checkpoint()
+        return await self.inner.checkpoint()
 
     async def bundle(self, bundle: Bundle) -> bytes:
         return await self.inner.bundle(bundle)
@@ -474,16 +473,6 @@ async def test_unavailable_says_nothing_about_the_block(live: Live) -> None:
         transport.submit_to = submit
         ada = await User.register(log, live.token("ada@example.org"))
         assert len(ada.state.devices) == 1
-
-
-async def test_an_admission_that_is_not_shown(live: Live) -> None:
-    """The server proves an admission, and then shows a tree without it."""
-    async with meddled(live) as (log, transport):
-        ada = await User.register(log, live.token("ada@example.org"))
-        transport.note = log.replica.note
-        with pytest.raises(LogMisbehaved, match=r"R-61\.2") as caught:
-            await ada.add_device()
-        assert set(caught.value.evidence) == {"checkpoint", "shown", "block"}
 
 
 async def test_a_replica_of_yesterday(live: Live) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import resource
 import signal
@@ -318,3 +319,17 @@ def test_a_disk_that_fails(store: LmdbStore, path: Path, crowd: Crowd) -> None:
     assert state(again) == before
     grow(again, crowd, 3)
     again.close()
+
+
+def test_what_a_log_takes_on_disk(store: LmdbStore, crowd: Crowd) -> None:
+    """No more than its entries take, beside them."""
+    grow(store, crowd, 1)
+    for _ in range(20):
+        grow(store, crowd, 60)
+    with store.reader() as reader:
+        entries = sum(map(len, reader.entries(0, reader.head.size)))
+    assert entries < store.live_bytes() < 2 * entries
+
+
+def test_examples() -> None:
+    assert doctest.testmod(layout).failed == 0

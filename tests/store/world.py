@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -32,6 +32,9 @@ class Lmdb:
 
     def open(self, *, create: bool = False) -> Store:
         return LmdbStore(self.path, create=create)
+
+
+ENGINES: list[Callable[[Path], Engine]] = [Lmdb]
 
 
 class Crowd:
@@ -97,6 +100,14 @@ def grow(store: Store, crowd: Crowd, count: int) -> Commit:
 def replanned(store: Store, staged: Staged) -> Commit:
     """The staged batch, planned again as after a crash."""
     return planned(store, [entry.parse(data).body for data in staged.entries[:-1]], staged.time)
+
+
+def next_commit(store: Store, crowd: Crowd, count: int = 3) -> Commit:
+    return planned(store, [item.raw for item in crowd.write(head_of(store), count)])
+
+
+def blocks_in(commit: Commit) -> Iterator[bytes]:
+    return (entry.parse(data).body for data in commit.entries[:-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from nacl.bindings import (
     crypto_core_ed25519_scalar_mul,
     crypto_core_ed25519_scalar_reduce,
     crypto_scalarmult_ed25519_base_noclamp,
+    crypto_scalarmult_ed25519_noclamp,
 )
+from nacl.exceptions import CryptoError
 
 from ledger.format.keys import verifies
 from tests.support.actors import seed
@@ -68,3 +70,42 @@ class CrookedKey:
         digest = crypto_core_ed25519_scalar_reduce(sha512(point + self.public + message).digest())
         product = crypto_core_ed25519_scalar_mul(digest, self.scalar)
         return point + crypto_core_ed25519_scalar_add(nonce, product)
+
+
+def crooked_proof(
+    secret: bytes, alpha: bytes, key_twist: bytes, gamma_twist: bytes
+) -> tuple[bytes, bytes, bytes]:
+    """Key, alpha and VRF proof (RFC 9381 §5.1), with points of small order added to key and Gamma.
+
+    Nonces are tried until the challenge is a multiple of 8, so that the verifier's equations hold.
+    """
+    digest = bytearray(sha512(secret).digest()[:32])
+    digest[0] &= 0xF8
+    digest[31] = digest[31] & 0x7F | 0x40
+    scalar = bytes(digest)
+    public = crypto_core_ed25519_add(crypto_scalarmult_ed25519_base_noclamp(scalar), key_twist)
+    point = _encode_to_curve(public, alpha)
+    gamma = crypto_core_ed25519_add(crypto_scalarmult_ed25519_noclamp(scalar, point), gamma_twist)
+    for number in count(1):
+        nonce = number.to_bytes(32, "little")
+        u = crypto_scalarmult_ed25519_base_noclamp(nonce)
+        v = crypto_scalarmult_ed25519_noclamp(nonce, point)
+        challenge = sha512(b"\x03\x02" + public + point + gamma + u + v + b"\x00").digest()[:16]
+        if challenge[0] % 8 == 0:
+            product = crypto_core_ed25519_scalar_mul(challenge.ljust(32, b"\0"), scalar)
+            s = crypto_core_ed25519_scalar_add(nonce, product)
+            return public, alpha, gamma + challenge + s
+    raise AssertionError
+
+
+def _encode_to_curve(public: bytes, alpha: bytes) -> bytes:
+    """Try and increment (RFC 9381 §5.4.1.1)."""
+    for number in range(256):
+        point = sha512(b"\x03\x01" + public + alpha + bytes([number, 0])).digest()[:32]
+        try:
+            for _ in range(3):
+                point = crypto_core_ed25519_add(point, point)
+        except CryptoError:
+            continue
+        return point
+    raise AssertionError

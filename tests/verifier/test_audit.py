@@ -420,6 +420,28 @@ def test_a_checkpoint_by_another_key(place: Place) -> None:
     undecided(place.audit(), "R-60.4")
 
 
+def test_misbehaviour_is_reported_even_if_its_evidence_cannot_be_kept(place: Place) -> None:
+    place.log.batch(root=sha256(b"a lie").digest())
+    place.publish()
+    place.state.mkdir()
+    (place.state / "evidence").write_bytes(b"no directory")
+    outcome = place.audit()
+    assert kind_of(outcome) == ("rule-broken", "R-42.5", True)
+    assert "could not be saved" in str(outcome.reason)
+    assert outcome.evidence is None
+
+
+def test_an_altered_entry_is_reported_even_if_its_hash_tile_is_withheld(
+    tmp_path: Path, long_log: BuiltLog
+) -> None:
+    place = Place(long_log, tmp_path / "files", tmp_path / "state")
+    place.publish()
+    place.change(path_of("entries", 2, 256), flip(5_000))
+    (place.files / path_of(0, 2, 256)).unlink()
+    assert kind_of(place.audit())[0] == "served-data-contradicts-checkpoint"
+    assert "entry bundle 2" in str(place.audit().reason)
+
+
 def test_nobody_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("verifier.fetch.PAUSE", 0.001)
     undecided(place.audit(url="http://127.0.0.1:9/"), "could not be fetched")

@@ -45,59 +45,46 @@ def cases() -> Iterator[Case]:
 
 
 def spellings(log: LogActor, add: Draft) -> Iterator[Case]:
-    raw = add.raw
-    length = len(add.payload)
+    raw, length = add.raw, len(add.payload)
+    head = raw[:5]
     assert raw[5:7] == bytes([0x58, length])
-    kid = pairs_of(raw)[0][0]
-    swaps: list[tuple[str, bytes, bytes, str]] = [
-        ("tag-sign1", raw[:2], bytes.fromhex("d2"), "The tag of COSE_Sign1."),
-        ("tag-wide", raw[:2], bytes.fromhex("d90062"), "The tag in three bytes."),
-        ("no-tag", raw[:2], b"", "No tag."),
-        ("array-indefinite", raw[:3], bytes.fromhex("d8629f"), "An array of indefinite length."),
-        ("body-protected", raw[:4], bytes.fromhex("d8628441a0"), "An encoded empty map."),
-        (
-            "body-unprotected",
-            raw[:5],
-            bytes.fromhex("d8628440a10127"),
-            "Something in the body's unprotected header.",
-        ),
-        (
-            "payload-wide",
-            raw[:7],
-            raw[:5] + bytes([0x59, 0, length]),
-            "The payload's length in two bytes, where one is enough.",
-        ),
-        ("payload-detached", raw[: 7 + length], raw[:5] + b"\xf6", "No payload: null."),
-        ("payload-array", raw[:7], raw[:5], "The payload stands there as an array, not as bytes."),
-        ("empty", raw, b"", "Nothing at all."),
-    ]
-    for name, old, new, shows in swaps:
-        changed = new + raw.removeprefix(old)
+    payload, behind = raw[7:], raw[7 + length :]
+    for name, shows, changed in (
+        ("empty", "Nothing at all.", b""),
+        ("no-tag", "No tag.", raw[2:]),
+        ("tag-sign1", "The tag of COSE_Sign1.", b"\xd2" + raw[2:]),
+        ("tag-wide", "The tag in three bytes.", b"\xd9\x00\x62" + raw[2:]),
+        ("array-indefinite", "An array of indefinite length.", b"\xd8\x62\x9f" + raw[3:]),
+        ("body-protected", "An encoded empty map.", b"\xd8\x62\x84\x41\xa0" + raw[4:]),
+        ("body-unprotected", "An unprotected header.", head[:4] + b"\xa1\x01\x27" + raw[5:]),
+        ("payload-wide", "Its length in two bytes.", head + bytes([0x59, 0, length]) + payload),
+        ("payload-beyond", "Longer than the input.", head + b"\x59\xff\xff" + payload),
+        ("payload-detached", "No payload: null.", head + b"\xf6" + behind),
+        ("payload-array", "The payload as an array, not as bytes.", head + payload),
+        ("trailing", "A byte follows the last signature.", raw + b"\x00"),
+        ("cut", "The last byte is missing.", raw[:-1]),
+    ):
         yield block_bad(f"envelope-{name}", "R-40.1", "add", shows, log, changed)
-    item = raw[-108:]
-    right = bytes.fromhex("835826a20127045820") + kid
-    headers: list[tuple[str, str, str]] = [
-        ("order", "835826a2045820" + kid.hex() + "0127", "The kid before the algorithm."),
-        ("algorithm", "835826a20126045820" + kid.hex(), "The algorithm of ES256."),
-        ("no-algorithm", "835824a1045820" + kid.hex(), "A kid alone."),
-        ("protected-wide", "83590026a20127045820" + kid.hex(), "A head longer than needed."),
-        ("kid-short", "835825a2012704581f" + kid.hex()[2:], "A kid of 31 bytes."),
-        ("array-of-4", "845826a20127045820" + kid.hex(), "An array of four."),
-    ]
-    first = raw[:-216]
-    for name, spelled, shows in headers:
-        changed = first + bytes.fromhex(spelled) + raw[-216:-108].removeprefix(right) + item
+    yield from signature_items(log, raw)
+
+
+def signature_items(log: LogActor, raw: bytes) -> Iterator[Case]:
+    """Other spellings of the first of two signatures."""
+    before, item, last = raw[:-216], raw[-216:-108], raw[-108:]
+    kid, signature = item[9:41], item[-64:]
+    for name, shows, spelled in (
+        ("order", "The kid before the algorithm.", "835826 a2 045820{kid} 0127 a0 5840{sig}"),
+        ("algorithm", "The algorithm of ES256.", "835826 a2 0126 045820{kid} a0 5840{sig}"),
+        ("no-algorithm", "A kid alone.", "835824 a1 045820{kid} a0 5840{sig}"),
+        ("protected-wide", "A head too long.", "83590026 a2 0127 045820{kid} a0 5840{sig}"),
+        ("kid-short", "A kid of 31 bytes.", "835825 a2 0127 04581f{short} a0 5840{sig}"),
+        ("unprotected", "An unprotected header.", "835826 a2 0127 045820{kid} a10127 5840{sig}"),
+        ("long", "A signature of 65 bytes.", "835826 a2 0127 045820{kid} a0 5841{sig}00"),
+        ("array-of-4", "An array of four.", "845826 a2 0127 045820{kid} a0 5840{sig}"),
+    ):
+        parts = {"kid": kid.hex(), "short": kid[1:].hex(), "sig": signature.hex()}
+        changed = before + bytes.fromhex(spelled.format(**parts)) + last
         yield block_bad(f"signature-{name}", "R-40.1", "add", shows, log, changed)
-    unprotected = first + raw[-216:-108].replace(b"\xa0\x58\x40", b"\xa1\x01\x27\x58\x40") + item
-    shows = "Something in a signature's unprotected header."
-    yield block_bad("signature-unprotected", "R-40.1", "add", shows, log, unprotected)
-    shows = "A signature of 65 bytes."
-    long = first + raw[-216:-108].replace(b"\xa0\x58\x40", b"\xa0\x58\x41") + b"\x00" + item
-    yield block_bad("signature-long", "R-40.1", "add", shows, log, long)
-    shows = "A byte follows the last signature."
-    yield block_bad("envelope-trailing", "R-40.1", "add", shows, log, raw + b"\x00")
-    shows = "The last byte is missing."
-    yield block_bad("envelope-cut", "R-40.1", "add", shows, log, raw[:-1])
 
 
 def counts(log: LogActor, add: Draft) -> Iterator[Case]:

@@ -49,49 +49,27 @@ def wrong(
 
 def spellings(log: LogActor, add: Draft) -> Iterator[Case]:
     payload = add.payload
-    label, prev = add.value[2], add.value[4]
+    label, prev = b"\x58\x20" + add.value[2], b"\x58\x20" + add.value[4]
     assert payload[:3] == bytes([0x87, 1, 3])
+    chunked = payload.replace(prev, b"\x5f" + prev + b"\xff")
+    wide_label = payload.replace(label, b"\x59\x00" + label[1:])
+    behind = payload[2:]
     for name, rule, shows, spelled in (
-        (
-            "version-wide",
-            "R-10.2",
-            "The version in two bytes, where one is enough.",
-            b"\x87\x18\x01" + payload[2:],
-        ),
-        (
-            "type-wide",
-            "R-10.2",
-            "The type in three bytes.",
-            b"\x87\x01\x19\x00\x03" + payload[3:],
-        ),
-        ("array-wide", "R-10.2", "The array's length in two bytes.", b"\x98\x07" + payload[1:]),
-        (
-            "array-indefinite",
-            "R-10.2",
-            "An array of indefinite length.",
-            b"\x9f" + payload[1:] + b"\xff",
-        ),
-        (
-            "label-wide",
-            "R-10.2",
-            "The label's length in two bytes, where one is enough.",
-            payload.replace(b"\x58\x20" + label, b"\x59\x00\x20" + label),
-        ),
-        (
-            "prev-chunked",
-            "R-10.2",
-            "prev as a byte string of indefinite length.",
-            payload.replace(b"\x58\x20" + prev, b"\x5f\x58\x20" + prev + b"\xff"),
-        ),
+        ("version-wide", "R-10.2", "The version in two bytes.", b"\x87\x18\x01" + behind),
+        ("type-wide", "R-10.2", "The type in three bytes.", b"\x87\x01\x19\x00" + behind),
+        ("array-wide", "R-10.2", "The array's length in two bytes.", b"\x98\x07\x01" + behind),
+        ("array-indefinite", "R-10.2", "Of no stated length.", b"\x9f\x01" + behind + b"\xff"),
+        ("label-wide", "R-10.2", "The label's length in two bytes.", wide_label),
+        ("prev-chunked", "R-10.2", "prev as a string of indefinite length.", chunked),
         ("trailing", "R-10.2", "A byte follows the payload's array.", payload + b"\x00"),
         ("cut", "R-10.2", "The payload is cut short.", payload[:-1]),
         ("empty", "R-10.2", "An empty payload.", b""),
-        ("version-float", "R-10.3", "The version as a float.", b"\x87\xf9\x3c\x00" + payload[2:]),
-        ("version-negative", "R-10.3", "A negative version.", b"\x87\x20" + payload[2:]),
-        ("version-bignum", "R-10.3", "The version as a bignum.", b"\x87\xc2\x41\x01" + payload[2:]),
+        ("version-float", "R-10.3", "The version as a float.", b"\x87\xf9\x3c\x00" + behind),
+        ("version-negative", "R-10.3", "A negative version.", b"\x87\x20" + behind),
+        ("version-bignum", "R-10.3", "The version as a bignum.", b"\x87\xc2\x41\x01" + behind),
         ("tagged", "R-10.3", "A tag around the payload.", b"\xd9\xd9\xf7" + payload),
-        ("undefined", "R-10.3", "undefined for a version.", b"\x87\xf7" + payload[2:]),
-        ("map", "R-10.3", "A map for a version.", b"\x87\xa0" + payload[2:]),
+        ("undefined", "R-10.3", "undefined for a version.", b"\x87\xf7" + behind),
+        ("map", "R-10.3", "A map for a version.", b"\x87\xa0" + behind),
     ):
         yield wrong(log, name, rule, shows, add.encoded(spelled))
 

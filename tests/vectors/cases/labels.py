@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import cbor2
-from nacl.bindings import crypto_core_ed25519_add
 
 from ledger.format.bodies import Purpose
 from ledger.format.identity import TOKEN_PREFIX, IdentityToken, Opening
@@ -15,7 +14,7 @@ from ledger.tree import vrf
 from tests.support.actors import LogActor, seed, signing_key
 from tests.vectors.case import Case, bad, ok
 from tests.vectors.cases.keys import NOT_POINTS
-from tests.vectors.crooked import ORDER_2, ORDER_8, L
+from tests.vectors.crooked import IDENTITY, ORDER_2, ORDER_4, ORDER_8, L, crooked_proof
 
 # RFC 9381 Appendix B.3, Examples 16, 17 and 18.
 RFC_9381 = [
@@ -65,6 +64,7 @@ def proofs() -> Iterator[Case]:
 
 
 def spelt(public: bytes, alpha: bytes, proof: bytes) -> dict[str, str]:
+    """The input of a case."""
     return {"public": public.hex(), "alpha": alpha.hex(), "proof": proof.hex()}
 
 
@@ -81,14 +81,17 @@ def own_proofs() -> Iterator[Case]:
         yield _wrong(f"key-{name}", "R-36.1", shows, spelt(point, alpha, right))
         shows = f"No Gamma: {name.replace('-', ' ')}."
         yield _wrong(f"gamma-{name}", "R-36.2", shows, spelt(public, alpha, point + c + s))
-    mixed = crypto_core_ed25519_add(public, ORDER_8)
-    yield _wrong("key-mixed-order", "R-36.1", "A key of mixed order.", spelt(mixed, alpha, right))
+    for name, twist in (("2", ORDER_2), ("4", ORDER_4), ("8", ORDER_8)):
+        shows = f"A key with a part of order {name}; the RFC's equations hold."
+        crooked = spelt(*crooked_proof(secret, alpha, twist, IDENTITY))
+        yield _wrong(f"key-mixed-order-{name}", "R-36.1", shows, crooked)
+        shows = f"Gamma with a part of order {name}; the RFC's equations hold, for the same beta."
+        crooked = spelt(*crooked_proof(secret, alpha, IDENTITY, twist))
+        yield _wrong(f"gamma-mixed-order-{name}", "R-36.2", shows, crooked)
     bigger = (int.from_bytes(s, "little") + L).to_bytes(32, "little")
-    twisted = crypto_core_ed25519_add(gamma, ORDER_2)
     changes = [
         ("short", "R-36.2", "79 bytes.", right[:-1]),
         ("long", "R-36.2", "81 bytes.", right + b"\x00"),
-        ("gamma-mixed-order", "R-36.2", "Gamma with a part of order 2.", twisted + c + s),
         ("s-plus-l", "R-36.2", "s + L, for which the equations hold.", gamma + c + bigger),
         ("other-c", "R-36.3", "Another c.", gamma + bytes([c[0] ^ 1]) + c[1:] + s),
         ("other-s", "R-36.3", "Another s.", gamma + c + bytes([s[0] ^ 1]) + s[1:]),

@@ -44,52 +44,40 @@ def times() -> Iterator[Case]:
 def entries() -> Iterator[Case]:
     world = World()
     world.create()
-
-    # Behind each stands a right heartbeat, so that the tree ends as it must.
-    def heartbeat(name: str, rule: str, shows: str, data: bytes) -> Case:
-        covers = ("R-42.1",) if rule == "R-10.4" else ()
-        given = world.given([data, right])
-        return bad("log", f"entry-{name}", rule, "heartbeat", shows, given, covers=covers)
-
     right = world.batch()[0]
     root = entry.parse(right).body
     yield world.ok("heartbeat", "A batch without blocks: the directory root stands again.")
-    two = cbor2.dumps([2, NOW, root])
-    yield heartbeat("kind-2", "R-42.1", "Kind 2 is unknown.", two)
-    truth = b"\x83\xf5" + right[2:]
-    yield heartbeat("kind-true", "R-10.4", "true is not 1.", truth)
-    wide = b"\x83\x18\x01" + right[2:]
-    yield heartbeat("kind-wide", "R-10.2", "The kind's integer is not in its shortest form.", wide)
-    yield heartbeat("trailing", "R-10.2", "A byte follows the entry.", right + b"\x00")
-    yield heartbeat("cut", "R-10.2", "The entry is cut short.", right[:-1])
-    four = cbor2.dumps([1, NOW, root, None])
-    yield heartbeat("four-fields", "R-10.4", "An entry has three fields.", four)
-    short = cbor2.dumps([1, NOW, root[:31]])
-    yield heartbeat("short-root", "R-10.4", "A directory root has 32 bytes.", short)
-    late = cbor2.dumps([1, 2**53, root])
-    yield heartbeat("time-2-53", "R-10.4", "Times are below 2^53.", late)
-    text = cbor2.dumps([1, NOW, "r" * 32])
-    yield heartbeat("text-root", "R-10.4", "A directory root is a byte string.", text)
+    for name, rule, shows, data in (
+        ("kind-2", "R-42.1", "Kind 2 is unknown.", cbor2.dumps([2, NOW, root])),
+        ("kind-true", "R-10.4", "true is not 1.", b"\x83\xf5" + right[2:]),
+        ("kind-wide", "R-10.2", "A kind in two bytes.", b"\x83\x18\x01" + right[2:]),
+        ("trailing", "R-10.2", "A byte follows the entry.", right + b"\x00"),
+        ("cut", "R-10.2", "The entry is cut short.", right[:-1]),
+        ("four-fields", "R-10.4", "Four fields.", cbor2.dumps([1, NOW, root, None])),
+        ("short-root", "R-10.4", "A root of 31 bytes.", cbor2.dumps([1, NOW, root[:31]])),
+        ("text-root", "R-10.4", "A root as text.", cbor2.dumps([1, NOW, "r" * 32])),
+        ("time-2-53", "R-10.4", "Times are below 2^53.", cbor2.dumps([1, 2**53, root])),
+    ):
+        covers = ("R-42.1",) if rule == "R-10.4" else ()
+        given = world.given([data, right])  # a right heartbeat: the tree ends as it must
+        yield bad("log", f"entry-{name}", rule, "heartbeat", shows, given, covers=covers)
+    yield from blocks_in_entries(world)
 
+
+def blocks_in_entries(world: World) -> Iterator[Case]:
     add = world.users[-1].add(world.anchor).raw
     _, end = world.batch(add)
     yield world.ok("entry-block", "A block and a directory root.", add)
-    listed = cbor2.dumps([0, NOW, cbor2.loads(add)], canonical=True)
-    shows = "The block stands in its entry as a byte string, not as CBOR."
-    given = world.given([listed, end])
-    yield bad("log", "entry-block-inline", "R-10.3", "entry-block", shows, given)
-    long = cbor2.dumps([0, NOW, bytes(65_535 - 13)])
-    given = world.given([long, end])
-    shows = "An entry of 65,536 bytes."
-    yield bad("log", "entry-too-long", "R-42.1", "entry-block", shows, given)
-    yield bad(
-        "log",
-        "entry-block-malformed",
-        "R-40.1",
-        "entry-block",
-        "The block has a trailing byte.",
-        world.given([entry.block(NOW, add + b"\x00"), end]),
-    )
+    inline = cbor2.dumps([0, NOW, cbor2.loads(add)], canonical=True)
+    long = cbor2.dumps([0, NOW, bytes(65_536 - 14)])
+    assert len(long) == 65_536
+    for name, rule, shows, data in (
+        ("inline", "R-10.3", "The block stands there as CBOR, not as a byte string.", inline),
+        ("too-long", "R-42.1", "An entry of 65,536 bytes.", long),
+        ("malformed", "R-40.1", "A byte follows the block.", entry.block(NOW, add + b"\x00")),
+    ):
+        given = world.given([data, end])
+        yield bad("log", f"entry-block-{name}", rule, "entry-block", shows, given)
 
 
 def shapes() -> Iterator[Case]:
@@ -145,6 +133,9 @@ def firsts() -> Iterator[Case]:
     given = founded(founding.raw, other)
     yield bad("log", "first-twice", "R-42.4", "first", shows, given)
     world = World()
+    given = {**world.given([]), "log_id": sha256(other).hexdigest()}
+    shows = "A right log, and not the one that was asked for."
+    yield bad("log", "first-of-another-log", "R-61.1", "first", shows, given)
     world.create()
     yield world.bad("first-again", "R-42.4", "first", "A second log.create, later.", other)
 

@@ -130,8 +130,12 @@ def signers_of_users() -> Iterator[Case]:
     shows = "The enrolment key signs the delegation, not the block."
     raw = draft.by(world.actor.enrolment, device).raw
     yield world.bad("create-by-enrolment", "R-50.2", "create", shows, raw)
-
     ada = world.create()
+    yield from signers_of_resets(world, ada)
+    yield from signers_of_ends(world, ada)
+
+
+def signers_of_resets(world: World, ada: User) -> Iterator[Case]:
     reset = ada.reset(world.actor, world.anchor)
     draft = world.draft(reset)
     ephemeral, authority, device = draft.signers
@@ -148,6 +152,8 @@ def signers_of_users() -> Iterator[Case]:
     yield bad("no-ephemeral", "The one who was delegated to signs.", authority, device)
     yield bad("no-device", "The new device signs.", ephemeral, authority)
 
+
+def signers_of_ends(world: World, ada: User) -> Iterator[Case]:
     two = world.admit(ada.add(world.anchor))
     for name, written in {
         "revoke": two.revoke(world.anchor, 1),

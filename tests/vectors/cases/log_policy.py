@@ -144,59 +144,28 @@ def signers() -> Iterator[Case]:
     world = World()
     world.create()
     actor = world.actor
-    root, enrolment = signing_key("new app root"), signing_key("new enrolment")
-    both = world.draft(actor.policy(world.anchor, app_root=root, enrolment=enrolment))
+    old, log = actor.app_root, actor.log_key
+    new, enrolment = signing_key("new app root"), signing_key("new enrolment")
+    both = world.draft(actor.policy(world.anchor, app_root=new, enrolment=enrolment))
     limits = world.draft(actor.policy(world.anchor, limits=Limits(max_devices=3)))
-    wrong: list[tuple[str, Draft, tuple[cose.Signer, ...], str]] = [
-        (
-            "no-new-app-root",
-            both,
-            (actor.app_root, actor.log_key, enrolment),
-            "The new application root did not sign.",
-        ),
-        (
-            "no-new-enrolment",
-            both,
-            (actor.app_root, actor.log_key, root),
-            "The new enrolment key did not sign.",
-        ),
-        (
-            "new-keys-swapped",
-            both,
-            (actor.app_root, actor.log_key, enrolment, root),
-            "Of the new keys the application root signs first.",
-        ),
-        (
-            "no-old-app-root",
-            both,
-            (actor.log_key, root, enrolment),
-            "The application root that is replaced did not sign.",
-        ),
-        (
-            "no-log-key",
-            limits,
-            (actor.app_root,),
-            "The log key did not sign: an application alone changes nothing.",
-        ),
-        (
-            "by-operator-alone",
-            limits,
-            (actor.log_key,),
-            "The log key signs alone: the operator changes the limits.",
-        ),
-        (
-            "by-enrolment",
-            limits,
-            (actor.enrolment, actor.log_key),
-            "The enrolment key stands in for the application root.",
-        ),
-        (
-            "one-more",
-            limits,
-            (actor.app_root, actor.log_key, actor.enrolment),
-            "A key signs that neither signs here nor comes in.",
-        ),
-    ]
-    for name, draft, keys, shows in wrong:
+
+    def bad(name: str, draft: Draft, shows: str, *keys: cose.Signer) -> Case:
         nearest = "policy-all" if draft is both else "policy-limits"
-        yield world.bad(f"policy-{name}", "R-50.2", nearest, shows, draft.by(*keys).raw)
+        return world.bad(f"policy-{name}", "R-50.2", nearest, shows, draft.by(*keys).raw)
+
+    shows = "The new application root did not sign."
+    yield bad("no-new-app-root", both, shows, old, log, enrolment)
+    shows = "The new enrolment key did not sign."
+    yield bad("no-new-enrolment", both, shows, old, log, new)
+    shows = "Of the new keys the application root signs first."
+    yield bad("new-keys-swapped", both, shows, old, log, enrolment, new)
+    shows = "The application root that is replaced did not sign."
+    yield bad("no-old-app-root", both, shows, log, new, enrolment)
+    shows = "The log key did not sign: an application alone changes nothing."
+    yield bad("no-log-key", limits, shows, old)
+    shows = "The log key signs alone: the operator changes the limits."
+    yield bad("by-operator-alone", limits, shows, log)
+    shows = "The enrolment key stands in for the application root."
+    yield bad("by-enrolment", limits, shows, actor.enrolment, log)
+    shows = "A key signs that neither signs here nor comes in."
+    yield bad("one-more", limits, shows, old, log, actor.enrolment)

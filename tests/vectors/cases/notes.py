@@ -115,6 +115,7 @@ def spellings() -> Iterator[Case]:
         ("name-plus", "A plus in a name.", other(b"a+b")),
         ("name-space", "U+2003, a space, in a name.", other("a\u2003b".encode())),
         ("name-empty", "No name.", other(b"")),
+        ("name-not-utf-8", "A name that is not UTF-8.", other(b"\xff")),
     ):
         assert note != right
         yield note_bad(title, "R-60.2", "signed", shows, note)

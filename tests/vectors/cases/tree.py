@@ -85,12 +85,26 @@ def inclusions() -> Iterator[Case]:
     shows = "A right proof, in a tree of 2^63 leaves."
     given, covers = _first_of(63), ("R-20.2",)
     yield bad("inclusion", "size-2-63", "R-20.3", "size-2-62", shows, given, covers=covers)
+    yield from _misread_hashes()
     for name, tag in (("leaf-as-node", b"\x01"), ("leaf-untagged", b"")):
         leaf = sha256(tag + b"leaf 7").hexdigest()
         shows = "The entry is hashed with the node's tag, or none."
         given = {**right, "leaf": leaf}
         covers = ("R-20.1",)
         yield bad("inclusion", name, "R-20.3", "7-of-13", shows, given, covers=covers)
+
+
+def _misread_hashes() -> Iterator[Case]:
+    """Hashes of other lengths, with the root that they give to whoever does not count bytes."""
+    for size in (31, 33):
+        sibling = seed("sibling")[:31].ljust(size, b"\x01")
+        root = sha256(b"\x01" + LEAVES[0] + sibling).hexdigest()
+        given = {**_at(0, 2), "proof": [sibling.hex()], "root": root}
+        shows = f"A hash of {size} bytes, that gives this root."
+        yield bad("inclusion", f"0-of-2-hash-{size}", "R-20.3", "0-of-2", shows, given)
+        roots = {"old_root": LEAVES[0].hex(), "new_root": root}
+        given = {"old": 1, "new": 2, "proof": [sibling.hex()], **roots}
+        yield bad("consistency", f"1-to-2-hash-{size}", "R-20.4", "1-to-2", shows, given)
 
 
 def _at(index: int, size: int) -> dict[str, Json]:
