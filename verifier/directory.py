@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-SLOT_BITS = 16
-SLOTS = 1 << SLOT_BITS
+SLOT_DIGITS = 4  # hexadecimal
+SLOTS = 16**SLOT_DIGITS
 CAPACITY = 32
 FAN_OUT = 16  # of a page: one hexadecimal digit of the label
 
@@ -132,14 +132,12 @@ class Heap:
     def root(self) -> Cell:
         return Cell(self.kinds[1], self.hashes[1])
 
-    def update(self, cells: Iterable[tuple[int, Cell]]) -> Cell:
+    def update(self, cells: Sequence[tuple[int, Cell]]) -> Cell:
         """Sets these cells and hashes the paths above them again, level by level; the new root."""
-        kinds, hashes = self.kinds, self.hashes
-        changed = set()
+        kinds, hashes, width = self.kinds, self.hashes, self.width
         for at, cell in cells:
-            at += self.width
-            kinds[at], hashes[at] = cell
-            changed.add(at >> 1)
+            kinds[width + at], hashes[width + at] = cell
+        changed = {(width + at) >> 1 for at, _ in cells}
         while changed:
             for at in changed:
                 left = 2 * at
@@ -159,14 +157,14 @@ class Directory:
     def __init__(self, rows: Rows, slots: Iterable[tuple[str, bytes]] = ()) -> None:
         self._rows = rows
         self._top = Heap(SLOTS)
-        self._top.update((int(key, 16), Cell(row[0], row[1:33])) for key, row in slots)
+        self._top.update([(int(key, 16), Cell(row[0], row[1:33])) for key, row in slots])
 
     def root(self) -> bytes:
         return self._top.root().hash
 
     def update(self, leaves: Mapping[bytes, bytes]) -> bytes:
         """Sets the leaves of these labels; the new root (R-30.3)."""
-        parts = _by_digits(leaves, 0, 4)
+        parts = _by_digits(leaves, 0, SLOT_DIGITS)
         return self._top.update(
             [(int(key, 16), self._region(key, part)) for key, part in parts.items()]
         ).hash
@@ -177,7 +175,7 @@ class Directory:
         A row is the region's root (kind, hash), its form, and a bucket's labels and leaves or a
         page's heap.
         """
-        row = self._rows.get(key)
+        row = self._row(key)
         if row is None or row[33:34] == BUCKET:
             leaves = _bucket(row) | leaves if row else leaves
             if len(leaves) <= CAPACITY:
@@ -191,6 +189,12 @@ class Directory:
             [(int(digit, 16), self._region(key + digit, part)) for digit, part in parts.items()]
         )
         return self._store(key, cell, PAGE + page.content())
+
+    def _row(self, key: str) -> bytes | None:
+        """The region's row. An empty slot is known to have none."""
+        if len(key) == SLOT_DIGITS and self._top.kinds[SLOTS + int(key, 16)] == NONE:
+            return None
+        return self._rows.get(key)
 
     def _store(self, key: str, cell: Cell, content: bytes) -> Cell:
         self._rows[key] = b"%c%b%b" % (*cell, content)

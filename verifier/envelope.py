@@ -20,7 +20,7 @@ DELEGATION = b"keyroll/v1/delegation"
 
 START = bytes.fromhex("d8628440a0")
 PROTECTED = b"\x58\x26\xa2\x01\x27\x04\x58\x20"  # bstr {1: -8, 4: kid}, up to the kid
-SIGNATURE = re.compile(b"\x83" + PROTECTED + b"(.{32})\xa0\x58\x40(.{64})", re.DOTALL)
+SIGNATURE = re.compile(b"\x83" + re.escape(PROTECTED) + rb"(.{32})\xa0\x58\x40(.{64})", re.DOTALL)
 SIGNATURE_LENGTH = 108
 MAX_SIGNATURES = 4
 

@@ -127,11 +127,15 @@ class CheckPool:
         if isinstance(found, KeyrollError):
             raise found
         label, proof = found
+        self.remember(identifier, label)
+        return label, proof
+
+    def remember(self, identifier: str, label: bytes) -> None:
+        """Take it as known that `identifier` has this label."""
         self._labels[identifier] = label
         self._labels.move_to_end(identifier)
         if len(self._labels) > _REMEMBERED:
             self._labels.popitem(last=False)
-        return label, proof
 
     def _put(self, task: Task) -> asyncio.Future[Any]:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

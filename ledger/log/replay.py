@@ -41,8 +41,8 @@ def batches(entries: Iterable[bytes]) -> Iterator[list[bytes]]:
 def replay(view: View, batch: Sequence[bytes], check: Check = blocks.verify) -> Commit:
     """What one batch does to the log that `view` shows, or `LogMisbehaved` with the entry."""
     parsed = [_parse(data) for data in batch]
-    time = parsed[-1].time
     _check_shape(view, parsed)
+    time = parsed[-1].time
     pairs = zip(parsed[:-1], batch[:-1], strict=True)
     found = [_check_block(view, item, data, check) for item, data in pairs]
     if not view.head.size and found[0].hash != view.log_id:
@@ -70,12 +70,12 @@ def _parse(data: bytes) -> Entry:
 
 
 def _check_shape(view: View, batch: Sequence[Entry]) -> None:
-    time = batch[-1].time
     kinds = [item.kind for item in batch]
-    if len(batch) > MAX_BATCH + 1 or kinds.index(DIRECTORY_ROOT) != len(batch) - 1:
+    if len(batch) > MAX_BATCH + 1 or DIRECTORY_ROOT in kinds[:-1] or kinds[-1:] != [DIRECTORY_ROOT]:
         raise LogMisbehaved("R-42.2", "a batch is blocks, then one directory root")
     if not view.head.size and len(batch) == 1:
         raise LogMisbehaved("R-42.4", "the log does not begin with a block")
+    time = batch[-1].time
     if any(item.time != time for item in batch):
         raise LogMisbehaved("R-42.3", "the entries of a batch differ in time")
     if time < view.head.time:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,6 +16,7 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from ledger.errors import RuleViolation
@@ -37,7 +39,7 @@ LABELS = [bytes([byte]) * 31 + bytes([last]) for byte, last in ((90, 1), (90, 2)
 
 people = st.integers(0, len(LABELS) - 1)
 places = st.integers(0, LIMITS.max_devices - 1)
-steps = st.sampled_from((0, 1, 3_600_000, DAY_MS, DAY_MS + 1))
+steps = st.sampled_from((0, 1, 3_600_000, 30_000_000, DAY_MS, DAY_MS + 1))
 
 
 class Town(RuleBasedStateMachine):
@@ -50,10 +52,15 @@ class Town(RuleBasedStateMachine):
         self.users: dict[int, User] = {}
         self.models: dict[int, Model[bytes]] = {}
         self.policies = 0
+        self.create(0)
+        self.add(0, 0, recovery=False)
 
     def some(self, number: int) -> tuple[User, Model[bytes]]:
         """A user that exists, whatever the number."""
-        number = sorted(self.users)[number % len(self.users)]
+        return self.some_of(list(self.users), number)
+
+    def some_of(self, numbers: list[int], choice: int) -> tuple[User, Model[bytes]]:
+        number = sorted(numbers)[choice % len(numbers)]
         return self.users[number], self.models[number]
 
     def open(self, number: int) -> tuple[User, Model[bytes]] | None:
@@ -86,12 +93,10 @@ class Town(RuleBasedStateMachine):
             self.offered(written, model, "add", adding=True)
 
     @rule(number=people, author=places, chosen=st.sets(places, min_size=1))
-    @precondition(lambda self: self.users)
+    @precondition(lambda self: any(model.devices > 1 for model in self.models.values()))
     def revoke(self, number: int, author: int, chosen: set[int]) -> None:
-        found = self.open(number)
-        if not found:
-            return
-        user, model = found
+        several = [name for name, model in self.models.items() if model.devices > 1]
+        user, model = self.some_of(several, number)
         author %= model.devices
         leaving = sorted({place % model.devices for place in chosen} - {author})
         if leaving:
@@ -114,10 +119,12 @@ class Town(RuleBasedStateMachine):
             written = user.close(self.world.anchor, author=author % model.devices)
             self.offered(written, model, "close")
 
-    @rule(step=steps)
-    def wait(self, step: int) -> None:
-        """Time goes by, with nothing that anybody could anchor in."""
+    @rule(step=steps, alive=st.booleans())
+    def wait(self, step: int, alive: bool) -> None:
+        """Time goes by; without a heartbeat, with nothing new that anybody could anchor in."""
         self.now += step
+        if alive:
+            self.heartbeat()
 
     @rule()
     def heartbeat(self) -> None:
@@ -275,7 +282,13 @@ def check_replay(log: MemoryLog) -> None:
 
 
 TestTown = Town.TestCase
-TestTown.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestTown.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.soak
+def test_a_long_lived_town() -> None:
+    long = settings(max_examples=1_000, stateful_step_count=60, deadline=None)
+    run_state_machine_as_test(Town, settings=long)
 
 
 def test_examples() -> None:

@@ -97,11 +97,6 @@ class Draft:
         """The draft with these bytes for a payload."""
         return replace(self, payload_bytes=payload)
 
-    def spelled(self, old: bytes, new: bytes) -> Draft:
-        """The draft with one part of its encoded payload spelled otherwise."""
-        assert self.payload.count(old) == 1
-        return self.encoded(self.payload.replace(old, new))
-
     def by(self, *signers: cose.Signer) -> Draft:
         """The draft, signed by others."""
         return replace(self, signers=signers)

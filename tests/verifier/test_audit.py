@@ -33,7 +33,7 @@ class Place:
     def audit(self, *, url: str | None = None, now: int | None = None, **job: object) -> Outcome:
         made = Job(url or str(self.files), self.log.log_id, self.state, 1, crosscheck=True)
         made = replace(made, **job)  # type: ignore[arg-type]
-        return made.run(self.log.time if now is None else now, None, lambda done, total: None)
+        return made.run(self.log.time if now is None else now, None, silent)
 
     def publish(self, size: int | None = None) -> None:
         shutil.rmtree(self.files, ignore_errors=True)
@@ -54,6 +54,10 @@ class Place:
 def grow(log: BuiltLog, batches: int, each: int = 3) -> None:
     for _ in range(batches):
         log.batch(*(User(log).create() for _ in range(each)))
+
+
+def silent(done: int, total: int) -> None:
+    """No progress is shown."""
 
 
 @pytest.fixture
@@ -479,7 +483,6 @@ def test_a_stale_checkpoint(place: Place) -> None:
 
 def test_a_stricter_age_of_ones_own(place: Place) -> None:
     job = Job(str(place.files), place.log.log_id, place.state, 1, crosscheck=True)
-    silent = lambda done, total: None  # noqa: E731
     assert job.run(place.log.time + 5_000, 5_000, silent).code == VERIFIED
     assert job.run(place.log.time + 5_001, 5_000, silent).code == UNDECIDED
 

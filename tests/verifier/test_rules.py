@@ -116,48 +116,61 @@ def policy_key_retired(world: World) -> SigningKey:
 
 
 Case = Callable[[World], Draft]
-HONEST_CREATE: Case = lambda w: User(w.log).create()  # noqa: E731
-HONEST_ADD: Case = lambda w: w.alice.add()  # noqa: E731
-HONEST_REVOKE: Case = lambda w: w.alice.revoke(w.alice.devices[1])  # noqa: E731
-HONEST_RESET: Case = lambda w: w.alice.reset()  # noqa: E731
+
+
+def honest_create(world: World) -> Draft:
+    return User(world.log).create()
+
+
+def honest_add(world: World) -> Draft:
+    return world.alice.add()
+
+
+def honest_revoke(world: World) -> Draft:
+    return world.alice.revoke(world.alice.devices[1])
+
+
+def honest_reset(world: World) -> Draft:
+    return world.alice.reset()
+
 
 CASES: list[tuple[str, Case, Case]] = [
-    ("R-43.1", lambda w: w.alice.add(seq=3), HONEST_ADD),
-    ("R-43.1", lambda w: w.alice.add(seq=5), HONEST_ADD),
-    ("R-43.1", lambda w: w.alice.add(prev=w.bob.state[1]), HONEST_ADD),
-    ("R-43.2", lambda w: User(w.log, w.alice.label).create(seq=0, prev=ZERO), HONEST_CREATE),
-    ("R-43.2", lambda w: w.alice.add(label=b"n" * 32), HONEST_ADD),
+    ("R-43.1", lambda w: w.alice.add(seq=3), honest_add),
+    ("R-43.1", lambda w: w.alice.add(seq=5), honest_add),
+    ("R-43.1", lambda w: w.alice.add(prev=w.bob.state[1]), honest_add),
+    ("R-43.2", lambda w: User(w.log, w.alice.label).create(seq=0, prev=ZERO), honest_create),
+    ("R-43.2", lambda w: w.alice.add(label=b"n" * 32), honest_add),
     ("R-42.4", lambda w: w.log.create(seq=0, prev=ZERO, log_id=ZERO),
      lambda w: w.log.policy(limits=[1_024, 8, 1, 9, 64])),
-    ("R-53.1", lambda w: w.alice.reset(ephemeral=w.alice.devices[1].signing), HONEST_RESET),
-    ("R-53.1", lambda w: w.alice.reset(ephemeral=w.gone.signing), HONEST_RESET),
-    ("R-44.1", lambda w: User(w.log).create(anchor=[0, mth([])]), HONEST_CREATE),
-    ("R-44.1", lambda w: User(w.log).create(anchor=[99, mth([])]), HONEST_CREATE),
-    ("R-44.2", lambda w: User(w.log).create(anchor=[4, mth(w.log.leaves[:4])]), HONEST_CREATE),
+    ("R-53.1", lambda w: w.alice.reset(ephemeral=w.alice.devices[1].signing), honest_reset),
+    ("R-53.1", lambda w: w.alice.reset(ephemeral=w.gone.signing), honest_reset),
+    ("R-44.1", lambda w: User(w.log).create(anchor=[0, mth([])]), honest_create),
+    ("R-44.1", lambda w: User(w.log).create(anchor=[99, mth([])]), honest_create),
+    ("R-44.2", lambda w: User(w.log).create(anchor=[4, mth(w.log.leaves[:4])]), honest_create),
     (
         "R-44.2",
         lambda w: User(w.log).create(anchor=[w.log.anchor()[0], ZERO]),
         lambda w: User(w.log).create(anchor=w.log.anchor(2)),
     ),
-    ("R-44.4", lambda w: w.alice.add(anchor=w.log.anchor(1)), HONEST_ADD),
+    ("R-44.4", lambda w: w.alice.add(anchor=w.log.anchor(1)), honest_add),
     (
         "R-50.2",
         lambda w: w.alice.add(signers=[w.alice.devices[0].signing]),
-        HONEST_ADD,
+        honest_add,
     ),
     (
         "R-50.2",
         lambda w: w.alice.add(signers=[w.key, w.alice.devices[0].signing]),
-        HONEST_ADD,
+        honest_add,
     ),
-    ("R-50.2", lambda w: w.alice.revoke(w.alice.devices[1], signers=[w.key]), HONEST_REVOKE),
+    ("R-50.2", lambda w: w.alice.revoke(w.alice.devices[1], signers=[w.key]), honest_revoke),
     (
         "R-50.2",
         lambda w: w.alice.close(signers=[w.alice.devices[0].signing, w.alice.devices[1].signing]),
         lambda w: w.alice.close(),
     ),
-    ("R-50.2", lambda w: User(w.log).create(signers=[w.key]), HONEST_CREATE),
-    ("R-50.2", lambda w: w.alice.reset(signers=[w.key, w.log.authority]), HONEST_RESET),
+    ("R-50.2", lambda w: User(w.log).create(signers=[w.key]), honest_create),
+    ("R-50.2", lambda w: w.alice.reset(signers=[w.key, w.log.authority]), honest_reset),
     ("R-51.2", lambda w: w.log.policy(),
      lambda w: w.log.policy(limits=[16_384, 8, 1_000, 999, 64])),
     ("R-50.2", lambda w: w.log.policy(enrolment=w.key, signers=[w.log.app_root, w.log.log_key]),
@@ -168,53 +181,53 @@ CASES: list[tuple[str, Case, Case]] = [
      lambda w: w.log.policy(app_root=w.key)),
     ("R-51.3", lambda w: w.log.policy(enrolment=policy_key_retired(w)),
      lambda w: w.log.policy(app_root=w.key, enrolment=w.log.keys.ed25519())),
-    ("R-52.1", lambda w: delegated(w, signers=[w.log.app_root]), HONEST_CREATE),
-    ("R-52.1", lambda w: delegated(w, signers=[policy_key_retired(w)]), HONEST_CREATE),
-    ("R-52.2", lambda w: delegated(w, log_id=b"other".ljust(32)), HONEST_CREATE),
-    ("R-52.2", lambda w: delegated(w, purpose=1), HONEST_CREATE),
-    ("R-52.2", lambda w: w.alice.reset(said={"purpose": 0}), HONEST_RESET),
+    ("R-52.1", lambda w: delegated(w, signers=[w.log.app_root]), honest_create),
+    ("R-52.1", lambda w: delegated(w, signers=[policy_key_retired(w)]), honest_create),
+    ("R-52.2", lambda w: delegated(w, log_id=b"other".ljust(32)), honest_create),
+    ("R-52.2", lambda w: delegated(w, purpose=1), honest_create),
+    ("R-52.2", lambda w: w.alice.reset(said={"purpose": 0}), honest_reset),
     ("R-52.3", lambda w: expiring(w, 1), lambda w: expiring(w, 0)),
-    ("R-52.4", lambda w: delegated(w, epoch=1), HONEST_CREATE),
-    ("R-52.4", lambda w: w.alice.reset(said={"epoch": 1}), HONEST_RESET),
-    ("R-52.4", lambda w: w.alice.reset(said={"commitment": b"c" * 32}), HONEST_RESET),
-    ("R-53.1", lambda w: w.alice.add(device=device(w, encryption=w.alice.state[7])), HONEST_ADD),
+    ("R-52.4", lambda w: delegated(w, epoch=1), honest_create),
+    ("R-52.4", lambda w: w.alice.reset(said={"epoch": 1}), honest_reset),
+    ("R-52.4", lambda w: w.alice.reset(said={"commitment": b"c" * 32}), honest_reset),
+    ("R-53.1", lambda w: w.alice.add(device=device(w, encryption=w.alice.state[7])), honest_add),
     (
         "R-53.1",
         lambda w: w.alice.add(device=device(w, encryption=w.gone.encryption)),
         lambda w: w.alice.add(device=device(w, encryption=taken_user_key(w))),
     ),
-    ("R-53.1", lambda w: w.alice.add(device=device(w, signing=w.gone.signing)), HONEST_ADD),
+    ("R-53.1", lambda w: w.alice.add(device=device(w, signing=w.gone.signing)), honest_add),
     (
         "R-53.1",
         lambda w: w.alice.add(device=device(w, signing=w.alice.devices[1].signing)),
-        HONEST_ADD,
+        honest_add,
     ),
     ("R-53.1", lambda w: User(w.log).create(device=device(w, encryption=b"k" * 31 + b"\x01"),
-                                            user_key=b"k" * 31 + b"\x01"), HONEST_CREATE),
+                                            user_key=b"k" * 31 + b"\x01"), honest_create),
     (
         "R-53.1",
         lambda w: w.alice.revoke(w.alice.devices[1], user_key=w.old_user_key),
-        HONEST_REVOKE,
+        honest_revoke,
     ),
     (
         "R-53.1",
         lambda w: w.alice.revoke(w.alice.devices[1], user_key=w.alice.state[7]),
-        HONEST_REVOKE,
+        honest_revoke,
     ),
-    ("R-53.1", lambda w: w.alice.reset(user_key=w.alice.state[7]), HONEST_RESET),
-    ("R-53.1", lambda w: w.alice.reset(device=device(w, signing=w.gone.signing)), HONEST_RESET),
-    ("R-53.2", lambda w: User(w.log).create(device_kind=1), HONEST_CREATE),
-    ("R-53.2", lambda w: w.alice.reset(device_kind=1), HONEST_RESET),
-    ("R-53.3", lambda w: w.alice.add(author=w.gone), HONEST_ADD),
-    ("R-53.3", lambda w: w.alice.add(author=w.bob.devices[0]), HONEST_ADD),
+    ("R-53.1", lambda w: w.alice.reset(user_key=w.alice.state[7]), honest_reset),
+    ("R-53.1", lambda w: w.alice.reset(device=device(w, signing=w.gone.signing)), honest_reset),
+    ("R-53.2", lambda w: User(w.log).create(device_kind=1), honest_create),
+    ("R-53.2", lambda w: w.alice.reset(device_kind=1), honest_reset),
+    ("R-53.3", lambda w: w.alice.add(author=w.gone), honest_add),
+    ("R-53.3", lambda w: w.alice.add(author=w.bob.devices[0]), honest_add),
     ("R-53.3", lambda w: closed(w).add(), lambda w: closed(w).reset()),
     ("R-53.4", lambda w: filled(w, 9), lambda w: filled(w, 8)),
-    ("R-53.5", lambda w: w.alice.revoke(w.alice.devices[0]), HONEST_REVOKE),
-    ("R-53.5", lambda w: w.alice.revoke(w.gone), HONEST_REVOKE),
+    ("R-53.5", lambda w: w.alice.revoke(w.alice.devices[0]), honest_revoke),
+    ("R-53.5", lambda w: w.alice.revoke(w.gone), honest_revoke),
     (
         "R-53.5",
         lambda w: w.alice.revoke(revoked=[public(w.alice.devices[1].signing)] * 2),
-        HONEST_REVOKE,
+        honest_revoke,
     ),
     ("R-53.7", lambda w: busy(w, 5), lambda w: busy(w, 4)),
     ("R-53.7", lambda w: busy(w, 5), after_midnight),

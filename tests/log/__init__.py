@@ -1,0 +1,1 @@
+"""Planner, replay and sequencer."""

@@ -1,0 +1,1 @@
+"""The log over HTTP, in this process and in its own."""

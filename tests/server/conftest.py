@@ -1,0 +1,21 @@
+"""A served log for tests that need nothing particular."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.world import Http, Live, served
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    async with served(tmp_path / "log") as running:
+        yield running
+
+
+@pytest.fixture
+async def log(live: Live) -> Http:
+    return live.http
