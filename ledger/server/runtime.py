@@ -32,6 +32,8 @@ from ledger.store.port import PrivateStore, Store
 from ledger.tree import vrf
 
 _BACKLOG = 1_024
+_LINGER = 1.0
+"""Seconds for the rest of a body that was refused: so that its sender hears why."""
 
 _logger = structlog.get_logger("keyroll.server")
 
@@ -161,6 +163,7 @@ async def _listening(service: Service) -> AsyncIterator[str]:
         keepalive_timeout=chosen.idle_timeout,
         shutdown_timeout=chosen.stop_timeout,
         auto_decompress=False,
+        lingering_time=_LINGER,
     )
     await runner.setup()
     assert runner.server

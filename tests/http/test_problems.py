@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.errors import KeyrollError, LogMisbehaved, StoreError
+from ledger.errors import KeyrollError, LogMisbehaved, MalformedInput, StoreError
 from ledger.format import wire
 from ledger.format.cbor import encode
 from ledger.server.config import RateConfig
@@ -202,7 +203,7 @@ async def test_a_header_that_never_ends(tmp_path: Path) -> None:
 )
 async def test_noise_instead_of_http(log: Http, noise: bytes) -> None:
     heard = await talk(log, noise)
-    assert heard.startswith(b"HTTP/1.") and b" 400 " in heard.split(b"\r\n")[0]
+    assert b" 400 " in heard.split(b"\r\n")[0]
     assert b"Traceback" not in heard
     assert (await log.get("/checkpoint")).status == 200
 
@@ -242,9 +243,9 @@ def test_no_error_escapes_as_a_trace() -> None:
     for error in (RuntimeError("secret"), KeyError("secret"), LogMisbehaved("R-1.1", "secret")):
         problem = problem_of(error)
         assert (problem.status, problem.kind) == (500, "internal")
-        assert b"secret" not in bytes(problem.response().body or b"")
+        assert "secret" not in str(problem.response().text)
     assert problem_of(StoreError("the disk is gone")).status == 503
-    assert isinstance(problem_of(KeyrollError("?")), Exception)
+    assert problem_of(KeyrollError("?")).status == 500
 
 
 @given(st.binary(max_size=200))
@@ -254,7 +255,5 @@ def test_no_error_escapes_as_a_trace() -> None:
 def test_any_body_is_a_value_or_malformed(body: bytes) -> None:
     """The invariant of every decoder, for what a body is first taken for."""
     for decode in (wire.SubmitRequest.decode, wire.Authenticated.decode):
-        try:
+        with suppress(MalformedInput):
             decode(body)
-        except KeyrollError as error:
-            assert problem_of(error).kind == "malformed"

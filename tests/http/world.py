@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +103,21 @@ class Answer:
 class Http:
     """A log over HTTP, and whoever runs it."""
 
-    def __init__(self, url: str, session: ClientSession) -> None:
+    def __init__(self, url: str, session: ClientSession, heartbeat: int = HEARTBEAT) -> None:
         self.url = url
-        self.actor = LogActor.make(heartbeat=HEARTBEAT).after
-        self._session = session
+        self.actor = LogActor.make(heartbeat=heartbeat).after
+        self.session = session
 
     async def get(self, path: str, **headers: str) -> Answer:
         """A path as it is spelled: nothing is encoded or decoded on the way."""
         url = URL(self.url + path, encoded=True)
-        async with self._session.get(url, headers=headers) as answer:
+        async with self.session.get(url, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def post(self, path: str, body: bytes, **headers: str) -> Answer:
         headers = {"Content-Type": CBOR, **headers}
-        async with self._session.post(self.url + path, data=body, headers=headers) as answer:
+        stream = BytesIO(body) if len(body) > 100_000 else body
+        async with self.session.post(self.url + path, data=stream, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def checkpoint(self) -> Checkpoint:
@@ -175,14 +177,15 @@ async def served(
     path: Path,
     config: Config = CONFIG,
     *,
+    heartbeat: int = HEARTBEAT,
     clock: Clock | None = None,
     cosign: Cosign | None = None,
-    make: Callable[[Path], Home] = make_home,
 ) -> AsyncIterator[Live]:
     """The log in `path`, begun if there is none, while the context lasts."""
-    home = make(path) if not path.exists() else Home(path)  # noqa: ASYNC240
+    home = Home(path) if path.exists() else make_home(path, heartbeat=heartbeat)  # noqa: ASYNC240
+    # The client leaves last, so that it hears what a server says that stops.
     async with (
-        serving(home, config, clock=clock, cosign=cosign) as running,
         ClientSession(auto_decompress=False, headers=PLAIN) as session,
+        serving(home, config, clock=clock, cosign=cosign) as running,
     ):
-        yield Live(Http(running.url, session), running, home)
+        yield Live(Http(running.url, session, heartbeat), running, home)

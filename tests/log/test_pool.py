@@ -42,7 +42,7 @@ def spoilt(good: Job) -> Iterator[tuple[Job, type[Exception], str]]:
     forged = ((kid, signature, message + b"!"), *others)
     yield replace(good, checks=replace(checks, signatures=forged)), BadSignature, "R-40.4"
     (kid, signature, message), *others = checks.delegation
-    forged = ((kid, signature[:-1] + b"\0", message), *others)
+    forged = ((kid, signature[:-1] + bytes([signature[-1] ^ 1]), message), *others)
     yield replace(good, checks=replace(checks, delegation=forged)), BadSignature, "R-52.5"
     for key in BAD_KEYS:
         yield replace(good, checks=replace(checks, entering=(key,))), MalformedInput, "R-15.1"

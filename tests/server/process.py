@@ -1,7 +1,7 @@
 """`keyroll` as real processes: commands, a server, and people who keep it busy.
 
->>> async with Server.start(home) as server:                      # doctest: +SKIP
-...     await load.press(server.url, seconds=1.0)
+>>> async with serving(home) as server:                          # doctest: +SKIP
+...     await load.press(server.url)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ledger.format.bodies import Limits
 from ledger.log.replay import batches, replay
 from ledger.server.home import Home
 from ledger.store.port import Reader
-from tests.server.world import PLAIN, Http
+from tests.http.world import PLAIN, Http
 from tests.support.actors import LogActor, User, Written
 from tests.support.memory import MemoryLog
 
@@ -39,7 +39,9 @@ def command(*arguments: str | Path) -> list[str]:
 
 def keyroll(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end. What it says on failing is a sentence."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command(*arguments), check=False, capture_output=True, text=True, timeout=60
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -66,9 +68,9 @@ class Server:
 @asynccontextmanager
 async def serving(home: Path, *options: str, workers: int = 1) -> AsyncIterator[Server]:
     """A server process. Leaving the context ends it in any case."""
-    arguments = ("serve", home, "--port", "0", "--workers", str(workers), *options)
+    asked = command("serve", home, "--port", "0", "--workers", str(workers), *options)
     process = await asyncio.create_subprocess_exec(
-        *command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        *asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
         assert process.stdout
@@ -121,10 +123,12 @@ class Load:
             log.actor = actor or log.actor
             await asyncio.gather(*(self._person(log) for _ in range(at_once)))
 
-    async def hear(self, count: int) -> None:
-        """Wait until so many blocks were acknowledged."""
+    async def hear(self, more: int, pressing: asyncio.Task[None]) -> None:
+        """Wait until so many more blocks were acknowledged."""
+        wanted = len(self.told) + more
         async with asyncio.timeout(60):
-            while len(self.told) < count:  # noqa: ASYNC110
+            while len(self.told) < wanted:
+                assert not pressing.done(), pressing
                 await asyncio.sleep(0.002)
 
     async def again(self, url: str, actor: LogActor | None = None) -> None:
@@ -140,9 +144,9 @@ class Load:
     async def _person(self, log: Http) -> None:
         while True:
             self.people += 1
+            name = f"person {self.people}"
             try:
-                anchor = await log.anchor()
-                created = User.create(log.actor, f"person {self.people}", anchor)
+                created = await log.user(name)
                 await self._hand_in(log, [created])
                 await self._hand_in(log, [created.after.add(await log.anchor())])
             except (ClientError, OSError):

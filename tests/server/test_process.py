@@ -12,15 +12,15 @@ from urllib.request import urlopen
 import pytest
 
 from ledger.format.block import LOG_LABEL
+from tests.http.world import make_home
 from tests.server.process import Auditor, Load, actor_of, keyroll, serving
-from tests.server.world import make_home
 from tests.support.actors import LogActor
 
 
 async def stay(load: Load, url: str, actor: LogActor | None = None) -> asyncio.Task[None]:
     """Begin to press, and wait until the log has answered some."""
     pressing = asyncio.create_task(load.press(url, actor))
-    await load.hear(len(load.told) + 5)
+    await load.hear(5, pressing)
     return pressing
 
 
@@ -89,15 +89,6 @@ async def run(*arguments: str | Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-async def same_on_both(url: str, home: Path, *what: str) -> str:
-    """What a command says of the log, served and (from a copy) not served."""
-    code, there, _ = await run(what[0], url, *what[1:])
-    assert code == 0
-    code, here, _ = await run(what[0], home, *what[1:])
-    assert (code, here) == (0, there)
-    return there
-
-
 async def test_an_operators_day(made: tuple[Path, LogActor], tmp_path: Path) -> None:
     """Serve, look, copy while people write, stop, restore, and serve the copy."""
     home, actor = made
@@ -107,7 +98,7 @@ async def test_an_operators_day(made: tuple[Path, LogActor], tmp_path: Path) -> 
         code, out, err = await run("backup", home, backup, "--json")
         assert code == 0, err
         size = json.loads(out)["size"]
-        await load.hear(len(load.told) + 5)
+        await load.hear(5, pressing)
         code, out, _ = await run("status", server.url, "--json")
         assert json.loads(out)["log_id"] == actor.log_id.hex()
         assert json.loads(out)["size"] > size
@@ -166,19 +157,20 @@ async def serve_the_copy(home: Path, copy: Path, size: int) -> None:
 async def test_the_same_from_server_and_directory(
     made: tuple[Path, LogActor], tmp_path: Path
 ) -> None:
-    home, actor = made
+    """What is said of a served log is what is said of its copy."""
+    home, _ = made
+    copy = tmp_path / "copy"
     async with serving(home, workers=0) as server:
-        copy = tmp_path / "copy"
         assert (await run("backup", home, copy))[0] == 0
-        for what in (["show", "0", "--json"], ["show", "1"], ["show", LOG_LABEL.hex(), "--json"]):
-            await same_on_both(server.url, copy, *what)
-        _, there, _ = await run("status", server.url, "--json")
-        _, here, _ = await run("status", copy, "--json")
-        facts = json.loads(there)
+        for what in ("1", LOG_LABEL.hex()):
+            there = await run("show", server.url, what, "--json")
+            assert there[0] == 0
+            assert await run("show", copy, what, "--json") == there
+        facts = json.loads((await run("status", server.url, "--json"))[1])
         assert facts.pop("caps")
-        assert json.loads(here) == facts
+        assert json.loads((await run("status", copy, "--json"))[1]) == facts
         code, table, _ = await run("status", server.url)
-        assert (code, actor.log_id.hex() in table.replace("\n", "")) == (0, True)
+        assert (code, "example.com/log" in table, "tree size" in table) == (0, True, True)
 
 
 def test_what_makes_no_sense(made: tuple[Path, LogActor], tmp_path: Path) -> None:
@@ -188,12 +180,8 @@ def test_what_makes_no_sense(made: tuple[Path, LogActor], tmp_path: Path) -> Non
     new = tmp_path / "new"
     tries = {
         ("init", home, *origin, "--app", app): 2,  # not empty
-        ("init", new, *origin, "--app", tmp_path / "no app"): 2,
         ("init", new, *origin, "--app", app, "--max-devices", "65"): 2,
-        ("init", new, *origin): 2,
         ("serve", new): 2,
-        ("status", new): 2,
-        ("backup", new, tmp_path / "backup"): 2,
         ("show", home, "7"): 2,
         ("status", "http://127.0.0.1:1"): 3,
         ("restore", new, tmp_path / "copy"): 1,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from ledger.errors import StoreError
 from ledger.format import block, entry
 from ledger.log.commit import Head
+from ledger.store import backup as backups
 from ledger.store import layout
 from ledger.store.backup import LOG, PRIVATE, backup, confirm, is_unconfirmed, restore
 from ledger.store.environment import Environment
@@ -169,17 +171,28 @@ def test_only_its_owner_may_read_a_copy(home: Path, tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
-def test_while_the_log_is_written(tmp_path: Path) -> None:
-    """Every block in the copy has its boxes, and its user's opening, in the private copy."""
+def test_while_the_log_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block in the copy has its boxes, and its user's opening, in the private copy.
+
+    Much is written between the copying of the one and of the other.
+    """
     home = tmp_path / "home"
+    copy_live = backups._copy_live
+
     with Running(home) as running:
+
+        def copy_slowly(source: Path, target: Path) -> None:
+            copy_live(source, target)
+            until = monotonic() + 0.1
+            while monotonic() < until:
+                running.line()
+
         for _ in range(20):
             running.line()
-        heads = [backup(home, tmp_path / f"copy{number}") for number in range(5)]
-        for _ in range(20):
-            running.line()
+        monkeypatch.setattr(backups, "_copy_live", copy_slowly)
+        heads = [backup(home, tmp_path / f"copy{number}") for number in range(3)]
         running.kill()
-    assert len({head.size for head in heads}) > 1
+    assert len({head.size for head in heads}) == 3
     for number, head in enumerate(heads):
         check_complete(tmp_path / f"copy{number}", head)
 

@@ -8,16 +8,18 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from ledger.errors import StoreError
-from ledger.log.commit import Head
+from ledger.format import entry
+from ledger.log.commit import NO_LINK, Head
 from ledger.store import layout
 from ledger.store.environment import META, Environment, Transaction
-from ledger.store.layout import piece_key, u64
+from ledger.store.layout import encode_head, piece_key, u64
 from ledger.store.lmdb import LmdbStore
 from tests.store import damage
 from tests.store.world import Crowd, grow, head_of, planned
@@ -138,6 +140,15 @@ def remove_first(table: str) -> Tamper:
     return tamper
 
 
+def set_time(transaction: Transaction, head: Head) -> None:
+    """Another time, wherever the last batch's time stands; only the tree knows better."""
+    later = replace(head, time=head.time + 1)
+    last = u64(NO_LINK) + entry.directory_root(later.time, head.directory)
+    transaction.put(META, [(layout.HEAD, encode_head(later) + b"note")])
+    transaction.put(layout.ENTRIES, [(u64(head.size - 1), last)])
+    transaction.put(layout.BATCHES, [(u64(head.size), head.root + u64(later.time))])
+
+
 def flipped(at: int) -> Callable[[bytes], bytes]:
     """A change of the lowest bit of byte `at`."""
 
@@ -179,6 +190,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
         "the first block is not the log's",
     ),
     "last entry": (set_record(layout.ENTRIES, entry_key(-1), flipped(20)), WRONG_LAST),
+    "time everywhere": (set_time, "the last entry is not the tree's"),
     "hash": (
         set_record(layout.HASHES, last_piece, flipped(0)),
         "hashes do not lead to the head's root",

@@ -1,0 +1,39 @@
+"""The benchmarks measure what they say."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ledger.format import block
+from ledger.format.bodies import BlockType, Limits
+from tests.bench.measure import Figure
+from tests.bench.workload import Made, Population
+from tests.support.actors import LogActor
+from tests.support.memory import MemoryLog
+
+
+def test_the_workload_has_its_shares_and_is_admitted() -> None:
+    founding = LogActor.make(limits=Limits(max_blocks_per_day=65_535))
+    log, people = MemoryLog(founding.raw), Population(founding.after)
+    for _ in range(5):  # until there are devices to revoke
+        log.admit([m.raw for m in people.round(100, log.anchor)])
+    made = people.round(100, log.anchor)
+    log.admit([m.raw for m in made])
+    kinds = Counter(BlockType(block.parse(m.raw).type).spelling for m in made)
+    assert kinds == {"user.create": 30, "device.add": 50, "device.revoke": 20}
+    assert all(m.signatures == _signatures(m, founding.after.log_id) for m in made)
+
+
+def test_a_figure_is_judged_on_its_side_of_the_bar() -> None:
+    assert Figure("ratio", (0.7, 0.9, 0.8), bar=0.8).reached
+    assert not Figure("ratio", (0.7, 0.9, 0.79), bar=0.8).reached
+    assert Figure("memory", (200.0,), bar=200, higher=False).reached
+    assert not Figure("memory", (201.0,), bar=200, higher=False).reached
+    assert Figure("report", (1.0,)).reached is None
+
+
+def _signatures(made: Made, log_id: bytes) -> int:
+    parsed = block.parse(made.raw)
+    checks = block.checks(parsed, log_id)
+    block.perform(checks)
+    return len(checks.signatures) + len(checks.delegation)
