@@ -32,13 +32,14 @@ from verifier import crosscheck
 from verifier.blocks import Block, open_block, open_entry
 from verifier.directory import Directory
 from verifier.errors import VERDICTS, Invalid, Misbehaviour, Undecided
-from verifier.fetch import Served, tile_path
+from verifier.fetch import Served
 from verifier.merkle import WIDTH, Frontier, leaf_hash, tree_root
 from verifier.note import NoteKey, parse_checkpoint, parse_note
 from verifier.replay import Replay
 from verifier.signed import Follower, SignedTree
 from verifier.state import State
-from verifier.workers import BLOCK, ROOT, Bundle, Tile, Workers
+from verifier.tiles import Bundle
+from verifier.workers import BLOCK, ROOT, Job, Tile, Workers
 
 CHUNK = 4  # bundles that a worker opens at once
 AHEAD = 2  # chunks under way beyond one for each worker
@@ -139,7 +140,8 @@ class Audit:
             return NoteKey(log.origin, log.log_key)
         try:
             size = parse_checkpoint(parse_note(raw).text).size  # not verified yet
-            entry = open_entry(self._served.bundle(0, min(WIDTH, size))[0]) if size else None
+            bundle = self._served.bundle(0, min(WIDTH, size)) if size else None
+            entry = open_entry(bundle.entries()[0]) if bundle else None
             block = open_block(entry.content, None) if entry and entry.kind == 0 else None
         except Invalid as error:
             raise Undecided(f"the first block cannot be read: {error}") from error
@@ -153,32 +155,32 @@ class Audit:
         chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
         workers = self._workers if len(chunks) > AHEAD else Workers(1)
 
-        def fetch_and_open(chunk: range) -> list[tuple[int, Bundle, Tile]]:
-            bundles = [
+        def fetch_and_open(chunk: range) -> list[tuple[int, Job, Tile]]:
+            jobs = [
                 (self._served.bundle(number, signed.width(number)), skip if number == first else 0)
                 for number in chunk
             ]
-            tiles = workers.open(bundles, self._log_id, check=self._check)
-            return list(zip(chunk, bundles, tiles, strict=True))
+            tiles = workers.open(jobs, self._log_id, check=self._check)
+            return list(zip(chunk, jobs, tiles, strict=True))
 
         threads = workers.processes + AHEAD if workers.processes > 1 else 0
         for opened in _ahead(fetch_and_open, chunks, threads):
-            for number, bundle, tile in opened:
-                self._replay_tile(signed, number, *self._same_tile(signed, number, bundle, tile))
+            for number, job, tile in opened:
+                self._replay_tile(signed, number, *self._same_tile(signed, number, job, tile))
                 self._progress(self._replay.size, signed.checkpoint.size)
 
     def _same_tile(
-        self, signed: SignedTree, number: int, bundle: Bundle, tile: Tile
+        self, signed: SignedTree, number: int, job: Job, tile: Tile
     ) -> tuple[Bundle, Tile]:
         """The tile if its root is the signed one; else once more, past caches."""
+        bundle, skip = job
         if tile.root == signed.tiles[number]:
             return bundle, tile
-        skip = bundle[1]
-        entries = self._served.bundle(number, signed.width(number), fresh=True)
-        (tile,) = Workers(1).open([(entries, skip)], self._log_id, check=self._check)
+        bundle = self._served.bundle(number, signed.width(number), fresh=True)
+        (tile,) = Workers(1).open([(bundle, skip)], self._log_id, check=self._check)
         if tile.root == signed.tiles[number]:
-            return (entries, skip), tile
-        raise self._blame(signed, number, entries)
+            return bundle, tile
+        raise self._blame(signed, number, bundle)
 
     def _replay_tile(self, signed: SignedTree, number: int, bundle: Bundle, tile: Tile) -> None:
         replay, counts = self._replay, self._counts
@@ -201,8 +203,8 @@ class Audit:
             if number + 1 == len(signed.tiles):
                 replay.finish()
         except Invalid as error:
-            raise self._broken(signed, number, bundle[0], error) from error
-        if len(bundle[0]) == WIDTH:
+            raise _broken(signed, bundle, error) from error
+        if bundle.width == WIDTH:
             self._frontier.push(tile.root)
 
     def _commit(self, signed: SignedTree, due: int) -> None:
@@ -222,34 +224,32 @@ class Audit:
             return f"the last entry is {age / 1000:.0f} s old, more than {allowed / 1000:.0f} s"
         return f"the last entry is {-age / 1000:.0f} s ahead" if age < -MAX_AHEAD else None
 
-    def _broken(
-        self, signed: SignedTree, number: int, entries: Iterable[bytes], error: Invalid
-    ) -> Misbehaviour:
-        exhibits = {"checkpoint": signed.raw, "tiles": b"".join(signed.tiles)}
-        exhibits[_exhibit(number, signed)] = _bundle(entries)
-        sentence = f"entry {error.index}: {error.why}"
-        return Misbehaviour("rule-broken", error.rule, sentence, exhibits, transferable=True)
-
-    def _blame(self, signed: SignedTree, number: int, entries: list[bytes]) -> Misbehaviour:
+    def _blame(self, signed: SignedTree, number: int, bundle: Bundle) -> Misbehaviour:
         """Names the entry that differs, if the hash tile is served as it was signed."""
-        exhibits = {_exhibit(number, signed): _bundle(entries)}
+        exhibits = {_exhibit(bundle): bundle.data}
         what = f"entry bundle {number}"
         with contextlib.suppress(Undecided):
             leaves = self._served.hashes(0, number, signed.width(number))
             if tree_root(leaves) == signed.tiles[number]:
                 exhibits["leaves"] = b"".join(leaves)
-                pairs = zip(entries, leaves, strict=True)
+                pairs = zip(bundle.entries(), leaves, strict=True)
                 at = next(at for at, (entry, leaf) in enumerate(pairs) if leaf_hash(entry) != leaf)
                 what += f", entry {number * WIDTH + at} is not the one that was signed"
         return signed.contradicted(what, exhibits)
 
 
-def _exhibit(number: int, signed: SignedTree) -> str:
-    return tile_path("entries", number, signed.width(number)).replace("/", "-")
+def _broken(signed: SignedTree, bundle: Bundle, error: Invalid) -> Misbehaviour:
+    exhibits = {
+        "checkpoint": signed.raw,
+        "tiles": b"".join(signed.tiles),
+        _exhibit(bundle): bundle.data,
+    }
+    sentence = f"entry {error.index}: {error.why}"
+    return Misbehaviour("rule-broken", error.rule, sentence, exhibits, transferable=True)
 
 
-def _bundle(entries: Iterable[bytes]) -> bytes:
-    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+def _exhibit(bundle: Bundle) -> str:
+    return bundle.path.replace("/", "-")
 
 
 def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

@@ -3,7 +3,8 @@
 It is taken apart by offset and its constant bytes are compared; nothing of it is interpreted.
 
     envelope = open_envelope(block)
-    check_signatures(envelope, BLOCK, log_id)
+    for check in signature_checks(envelope, BLOCK, log_id, "R-40.4"):
+        check.run()
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 from typing import NamedTuple
 
 from verifier.cbor import head
-from verifier.errors import BadSignature, Malformed
-from verifier.keys import verifies
+from verifier.errors import Malformed
+from verifier.keys import Check
 
 BLOCK = b"keyroll/v1/block"
 DELEGATION = b"keyroll/v1/delegation"
@@ -63,11 +64,11 @@ def _signers(data: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     return kids, signatures
 
 
-def check_signatures(envelope: Envelope, context: bytes, log_id: bytes, rule: str) -> None:
-    """Every signature verifies for this context and log; else `BadSignature` names `rule`."""
+def signature_checks(envelope: Envelope, context: bytes, log_id: bytes, rule: str) -> list[Check]:
+    """That every signature verifies for this context and log, as checks to run."""
     aad = context + log_id
     behind = b"\x58%c%b%b" % (len(aad), aad, envelope.wrapped)
-    for kid, signature in zip(envelope.kids, envelope.signatures, strict=True):
-        message = b"\x85\x69Signature\x40%b%b%b" % (PROTECTED, kid, behind)
-        if not verifies(signature, message, kid):
-            raise BadSignature(rule, f"the signature of {kid.hex()} does not verify")
+    return [
+        Check(rule, kid, b"%b\x85\x69Signature\x40%b%b%b" % (signature, PROTECTED, kid, behind))
+        for kid, signature in zip(envelope.kids, envelope.signatures, strict=True)
+    ]

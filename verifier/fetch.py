@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from verifier.errors import Undecided
+from verifier.errors import Malformed, Undecided
 from verifier.merkle import WIDTH
+from verifier.tiles import Bundle, split_hashes, tile_path
 
 MAX_CHECKPOINT = 1 << 17
 MAX_BUNDLE = WIDTH * (2 + 65_535)
@@ -189,27 +190,6 @@ def _body(answer: http.client.HTTPResponse, path: str, cap: int) -> bytes:
     return body
 
 
-def tile_path(level: int | str, number: int, width: int) -> str:
-    """R-20.5."""
-    digits = str(number)
-    digits = digits.zfill(-(-len(digits) // 3) * 3)
-    groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
-    spelt = "/".join(["x" + group for group in groups[:-1]] + groups[-1:])
-    return f"tile/{level}/{spelt}" + (f".p/{width}" if width < WIDTH else "")
-
-
-def split_bundle(data: bytes, path: str) -> list[bytes]:
-    """The entries of a bundle (R-20.6). An empty one is let through for `open_entry` to refuse."""
-    entries, at = [], 0
-    while at < len(data):
-        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
-        entries.append(data[at + 2 : end])
-        at = end
-    if at != len(data):
-        raise Undecided(f"{path} is cut short")
-    return entries
-
-
 class Served:
     """What a source serves, in the shapes of the layout."""
 
@@ -224,28 +204,25 @@ class Served:
 
     def hashes(self, level: int, number: int, width: int, *, fresh: bool = False) -> list[bytes]:
         """The first `width` hashes of a tile."""
-        data, path, found = self._tile(level, number, width, 32 * WIDTH, fresh)
-        if len(data) != 32 * found:
-            raise Undecided(f"{path} has {len(data)} bytes, not {32 * found}")
-        return [data[at : at + 32] for at in range(0, 32 * width, 32)]
+        path, data, found = self._tile(level, number, width, 32 * WIDTH, fresh)
+        try:
+            return split_hashes(data, found)[:width]
+        except Malformed as error:
+            raise Undecided(f"{path}: {error.why}") from error
 
-    def bundle(self, number: int, width: int, *, fresh: bool = False) -> list[bytes]:
-        """The first `width` entries of a bundle."""
-        data, path, found = self._tile("entries", number, width, MAX_BUNDLE, fresh)
-        entries = split_bundle(data, path)
-        if len(entries) != found:
-            raise Undecided(f"{path} has {len(entries)} entries, not {found}")
-        return entries[:width]
+    def bundle(self, number: int, width: int, *, fresh: bool = False) -> Bundle:
+        """A bundle of entries, of which the first `width` count; not looked into yet."""
+        return Bundle(*self._tile("entries", number, width, MAX_BUNDLE, fresh), width)
 
     def _tile(
         self, level: int | str, number: int, width: int, cap: int, fresh: bool
-    ) -> tuple[bytes, str, int]:
-        """A tile's bytes, path and width: the full one where the partial one has gone (R-20.7)."""
+    ) -> tuple[str, bytes, int]:
+        """A tile's path, bytes and width: the full one where the partial one has gone (R-20.7)."""
         for found in dict.fromkeys((width, WIDTH)):
             path = tile_path(level, number, found)
             data = self._source.get(path, cap, fresh=fresh)
             if data is not None:
-                return data, path, found
+                return path, data, found
         raise Undecided(f"{tile_path(level, number, width)} is withheld")
 
 

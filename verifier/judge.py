@@ -9,7 +9,6 @@ the kinds and inputs of `specs/vectors`, in which byte strings are hexadecimal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -21,7 +20,6 @@ from verifier.directory import leaf as directory_leaf
 from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed
 from verifier.keys import require_ed25519, require_x25519, verifies
 from verifier.merkle import (
-    WIDTH,
     check_consistency,
     check_inclusion,
     leaf_hash,
@@ -32,13 +30,8 @@ from verifier.merkle import (
 from verifier.note import Checkpoint, Signer, open_checkpoint, open_note, parse_vkey
 from verifier.replay import Replay
 from verifier.rules import events
+from verifier.tiles import Bundle, parse_path, split_hashes
 from verifier.vrf import commitment, verify, verify_label
-
-TILE_PATH = re.compile(
-    r"tile/(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])/(?P<number>(?:x[0-9]{3}/)*[0-9]{3})"
-    r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?",
-    re.ASCII,
-)
 
 
 def judge_cbor(data: bytes, cap: int) -> Value:
@@ -128,35 +121,19 @@ def judge_directory(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def judge_tile_path(path: str) -> tuple[str, int, int]:
     """R-20.5: level (or `entries`), number and width of a tile, 256 if full."""
-    found = TILE_PATH.fullmatch(path)
-    if found is None:
-        raise Malformed("R-20.5", f"{path!r} is not the path of a tile")
-    groups = found["number"].replace("x", "").split("/")
-    width = int(found["width"] or WIDTH)
-    if (found["width"] and width >= WIDTH) or (len(groups) > 1 and groups[0] == "000"):
-        raise Malformed("R-20.5", f"{path!r} is not the one spelling of a tile's path")
-    number = int("".join(groups))
-    if number >= 2**63:
-        raise Malformed("R-20.5", "a tile beyond the largest tree")
-    return found["level"], number, width
+    return parse_path(path)
 
 
 def judge_tile(data: bytes, width: int) -> list[bytes]:
     """R-20.6: the hashes of a tile."""
-    if len(data) != 32 * width:
-        raise Malformed("R-20.6", f"{len(data)} bytes for {width} hashes")
-    return [data[at : at + 32] for at in range(0, len(data), 32)]
+    return split_hashes(data, width)
 
 
 def judge_bundle(data: bytes, width: int) -> list[bytes]:
     """R-20.6: the entries of a bundle."""
-    entries, at = [], 0
-    while at < len(data):
-        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
-        entries.append(data[at + 2 : end])
-        at = end
-    if at != len(data) or len(entries) != width or not all(entries):
-        raise Malformed("R-20.6", f"not a bundle of {width} entries")
+    entries = Bundle("bundle", data, width, width).entries()
+    if not all(entries):
+        raise Malformed("R-20.6", "an empty entry")
     return entries
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
-from verifier.errors import Malformed
+from verifier.errors import BadSignature, Malformed
 
 P = 2**255 - 19
 # u-coordinates of the points of order 1, 2, 4 and 8 on Curve25519 and its twist.
@@ -40,9 +42,28 @@ def require_x25519(key: bytes) -> None:
 
 
 def verifies(signature: bytes, message: bytes, key: bytes) -> bool:
-    """R-15.3, as libsodium judges it. PyNaCl binds no detached call; this one is as fast."""
+    """R-15.3, as libsodium judges it."""
+    return len(signature) == 64 and _opens(signature + message, key)
+
+
+def _opens(signed: bytes, key: bytes) -> bool:
+    """PyNaCl binds no detached call; this one, on signature ‖ message, is as fast."""
     try:
-        crypto_sign_open(signature + message, key)
+        crypto_sign_open(signed, key)
     except BadSignatureError:
         return False
     return True
+
+
+class Check(NamedTuple):
+    """A check put off: of `signed` (signature ‖ message) under `key`, or of the key alone."""
+
+    rule: str
+    key: bytes
+    signed: bytes | None
+
+    def run(self) -> None:
+        if self.signed is None:
+            require_ed25519(self.key)
+        elif not _opens(self.signed, self.key):
+            raise BadSignature(self.rule, f"the signature of {self.key.hex()} does not verify")

@@ -2,10 +2,11 @@
 
 A tile is judged by its bytes and the log id alone, so tiles go to whichever process is free. They
 come back as plain tuples in `marshal`'s form, which costs less than pickled objects and is only
-ever read by the process that started the worker.
+ever read by the process that started the worker. Within a tile all decoding comes before all
+verifying: each is faster in a row than in turns.
 
     with Workers(2) as workers:
-        for tile in workers.open([(entries, 0)], log_id, crosscheck=True): ...
+        tiles = workers.open([(bundle, 0)], log_id, check=True)
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from verifier import crosscheck
-from verifier.blocks import open_block, open_entry
-from verifier.errors import Invalid, Undecided
+from verifier.blocks import open_entry, parse_block
+from verifier.errors import Invalid, Malformed, Undecided
+from verifier.keys import Check
 from verifier.merkle import leaf_hash, prefix_root, tile_levels
+from verifier.tiles import Bundle
 
 BLOCK, ROOT, INVALID = range(3)
+
+Job = tuple[Bundle, int]  # a bundle, and the first of its entries to open
 
 
 class Tile(NamedTuple):
@@ -43,34 +48,56 @@ class Tile(NamedTuple):
     signatures: int
 
 
-Bundle = tuple[Sequence[bytes], int]  # entries, and the first of them to open
-
-
-def open_tile(entries: Sequence[bytes], skip: int, log_id: bytes, *, check: bool) -> Tile:
+def open_tile(bundle: Bundle, skip: int, log_id: bytes, *, check: bool) -> Tile:
     """Hashes all entries, opens those from `skip` on."""
+    try:
+        entries = bundle.entries()
+    except Malformed as error:
+        raise Undecided(f"{bundle.path}: {error.why}") from error
     leaves = [leaf_hash(entry) for entry in entries]
     levels = tile_levels(leaves)
     root = prefix_root(levels, len(leaves))
     if check:
         crosscheck.compare(leaves, root)
     items: list[Any] = []
-    signatures = 0
+    checks: list[Sequence[Check]] = []
+    refusal = None
     try:
         for at in range(skip, len(entries)):
             kind, time, content = open_entry(entries[at])
             if kind == 0:
-                block = open_block(content, log_id)
-                signatures += block.signatures()
+                block, found = parse_block(content, log_id)
                 items.append((BLOCK, time, leaves[at], tuple(block)))
+                checks.append(found)
             else:
                 items.append((ROOT, time, content, prefix_root(levels, at + 1)))
+                checks.append(())
     except Invalid as error:
-        items.append((INVALID, error.verdict, error.rule, error.why))
-    return Tile(root, items, signatures)
+        refusal = error
+    return Tile(root, *_verify(items, checks, refusal))
 
 
-def _open_all(bundles: Sequence[Bundle], log_id: bytes, check: bool) -> bytes:
-    tiles = [tuple(open_tile(entries, skip, log_id, check=check)) for entries, skip in bundles]
+def _verify(
+    items: list[Any], checks: Sequence[Sequence[Check]], refusal: Invalid | None
+) -> tuple[list[Any], int]:
+    """The items up to the first that is refused, and how many signatures were checked."""
+    signatures = 0
+    for at, found in enumerate(checks):
+        try:
+            for check in found:
+                check.run()
+                signatures += check.signed is not None
+        except Invalid as error:
+            refusal = error
+            del items[at:]
+            break
+    if refusal is not None:
+        items.append((INVALID, refusal.verdict, refusal.rule, refusal.why))
+    return items, signatures
+
+
+def _open_all(jobs: Sequence[Job], log_id: bytes, check: bool) -> bytes:
+    tiles = [tuple(open_tile(bundle, skip, log_id, check=check)) for bundle, skip in jobs]
     return marshal.dumps(tiles)
 
 
@@ -85,12 +112,12 @@ class Workers:
             else None
         )
 
-    def open(self, bundles: Sequence[Bundle], log_id: bytes, *, check: bool) -> list[Tile]:
+    def open(self, jobs: Sequence[Job], log_id: bytes, *, check: bool) -> list[Tile]:
         """The tiles of these bundles. Blocks; call it from several threads to keep all busy."""
         if self._pool is None:
-            return [open_tile(entries, skip, log_id, check=check) for entries, skip in bundles]
+            return [open_tile(bundle, skip, log_id, check=check) for bundle, skip in jobs]
         try:
-            packed = self._pool.submit(_open_all, bundles, log_id, check).result()
+            packed = self._pool.submit(_open_all, jobs, log_id, check).result()
         except BrokenProcessPool as error:
             raise Undecided("a worker process died") from error
         return [Tile(*tile) for tile in marshal.loads(packed)]

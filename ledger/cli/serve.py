@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -56,6 +57,9 @@ async def _serve(home: Home, config: Config, confirm_idle: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with serving(home, config, confirm_idle=confirm_idle) as served:
+        # What is there by now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         click.echo(served.url)
         await stopping.wait()
 
@@ -73,16 +77,20 @@ def _chosen(config: Config, host: str | None, port: int | None, workers: int | N
 
 def _log_to_stderr(chosen: LoggingConfig) -> None:
     level = logging.getLevelNamesMapping()[chosen.level.upper()]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if chosen.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    renderer: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    if chosen.format == "console":
+        # Plain: the richer tracebacks show variables, and keys are among them.
+        plain = structlog.dev.plain_traceback
+        colours = sys.stderr.isatty()
+        renderer = [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            renderer,
+            *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -28,7 +28,7 @@ from ledger.format import cose
 from ledger.format.bodies import HASH_BYTES, KEY_BYTES, MAX_DELEGATION_BYTES, MAX_SEQ, MAX_TIME
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, text, uint
 from ledger.format.entry import MAX_ENTRY_BYTES
-from ledger.format.identity import MAX_IDENTIFIER_BYTES, Opening
+from ledger.format.identity import Opening
 from ledger.format.note import MAX_NOTE_BYTES
 
 MAX_REQUEST_BYTES = 1_048_576
@@ -59,6 +59,7 @@ _MAX_INDEX = 2**63 - 1
 _MAX_BOXES = 16_384
 _MAX_BOX_BYTES = 4_096
 _MAX_DETAIL_BYTES = 1_024
+_MAX_TEXT_BYTES = 1_024
 _MAX_LOGIN_BYTES = 512
 _ADMITTED = 0
 _REFUSED = 1
@@ -357,7 +358,7 @@ def authenticate(request: bytes, path: str, signer: cose.Signer, log_id: bytes, 
 def _opening(value: Value) -> Opening:
     """Without R-36.5: a bad identifier is that submission's fault, not the request's."""
     f = array(value, 2, "opening")
-    return Opening(bstr(f[0], HASH_BYTES, "nonce"), text(f[1], MAX_IDENTIFIER_BYTES, "identifier"))
+    return Opening(bstr(f[0], HASH_BYTES, "nonce"), text(f[1], _MAX_TEXT_BYTES, "identifier"))
 
 
 def _note(value: Value) -> bytes:

@@ -70,14 +70,16 @@ async def test_every_kind_of_refusal_in_one_request(log: Http) -> None:
     early = ada.after.add(old)
     control = await log.user("bell")
     control = replace(control, opening=Opening(bytes(32), "be\all"))
+    long = replace(control, opening=Opening(bytes(32), "b" * 255))
     broken: Written[Any] = Written(b"no block", None)
-    answer = await log.submit(forged, stranger, stale, early, control, broken)
+    answer = await log.submit(forged, stranger, stale, early, control, long, broken)
     found = [(v.kind, v.rule) for v in map(refused, answer.verdicts)]
     assert found == [
         ("signature", "R-40.4"),
         ("rule", "R-71.4"),
         ("stale-head", "R-43.1"),
         ("stale-anchor", "R-44.4"),
+        ("malformed", "R-36.5"),
         ("malformed", "R-36.5"),
         ("malformed", "R-40.1"),
     ]

@@ -63,6 +63,7 @@ async def kill_often(home: Path, times: int) -> Load:
 
 
 async def test_killed_under_load(tmp_path: Path) -> None:
+    """R-71.2: what was acknowledged is there, whenever the server dies."""
     load = await kill_often(tmp_path / "log", 8)
     assert len(load.told) >= 40
 

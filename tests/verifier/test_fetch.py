@@ -14,8 +14,9 @@ import pytest
 
 from tests.verifier.builder import path_of
 from verifier import fetch
-from verifier.errors import Undecided
-from verifier.fetch import HttpSource, Served, open_source, tile_path
+from verifier.errors import Malformed, Undecided
+from verifier.fetch import HttpSource, Served, open_source
+from verifier.tiles import tile_path
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -216,16 +217,17 @@ def test_a_full_tile_stands_in_for_a_partial_one() -> None:
     bundle = b"".join(b"\x00\x01" + bytes([number]) for number in range(256))
     served = Served(Fixed(**{"tile/0": b"".join(rows), "tile/entries": bundle}))
     assert served.hashes(0, 0, 3) == rows[:3]
-    assert served.bundle(0, 3) == [b"\x00", b"\x01", b"\x02"]
-    assert len(served.bundle(0, 256)) == 256
+    assert served.bundle(0, 3).entries() == [b"\x00", b"\x01", b"\x02"]
+    assert len(served.bundle(0, 256).entries()) == 256
 
 
 @pytest.mark.parametrize(
     "data", [b"\x00\x01", b"\x00", b"\x00\x01a\x00\x02b", b"\x00\x01a", b"\x00\x01a" * 3, b""]
 )
 def test_bundles_that_are_cut_or_miscounted(data: bytes) -> None:
-    with pytest.raises(Undecided):
-        Served(Fixed(**{"tile/entries.p/2": data})).bundle(0, 2)
+    bundle = Served(Fixed(**{"tile/entries.p/2": data})).bundle(0, 2)
+    with pytest.raises(Malformed, match=r"R-20\.6"):
+        bundle.entries()
 
 
 def test_paths_have_their_one_spelling() -> None:
