@@ -112,6 +112,10 @@ class StoreFull(StoreError):
     """The disk or the database's map is full. The last transaction was rolled back whole."""
 
 
+class StoreInUse(StoreError):
+    """Another process has the store open; a log has one writer."""
+
+
 class ClockError(KeyrollError):
     """This machine's clock is far from the log's last entry: refuse to sign until it is set."""
 

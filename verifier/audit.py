@@ -22,6 +22,7 @@ What is found ends as one of three:
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,7 +44,8 @@ from verifier.workers import BLOCK, ROOT, Job, Tile, Workers
 
 CHUNK = 4  # bundles that a worker opens at once
 AHEAD = 2  # chunks under way beyond one for each worker
-COMMIT_EVERY = 32_768  # entries
+COMMIT_EVERY = 65_536  # entries, or after
+COMMIT_AFTER = 10.0  # seconds: the work that a kill may cost
 MAX_AHEAD = 5 * 60 * 1_000
 
 Progress = Callable[[int, int], None]
@@ -105,6 +107,7 @@ class Audit:
         self._own_tiles = [row for _, row in state.tiles.items()]
         self._frontier = Frontier(self._own_tiles)
         self._counts = _Counts()
+        self._committed_at = time.monotonic()
         self.key: NoteKey | None = None  # the log's, as soon as it is known
 
     def run(self, now: int, max_age: int | None = None) -> Report:
@@ -115,7 +118,8 @@ class Audit:
         follower = Follower(self._served, self._state, self.key, self._own_tiles)
         signed = follower.follow(raw)
         self._replay_all(signed)
-        self._commit(signed, due=1)
+        if self._replay.size > self._state.size:
+            self._commit(signed)
         if self._check:
             crosscheck.compare(signed.tiles, signed.checkpoint.root)
         counts = self._counts
@@ -188,15 +192,15 @@ class Audit:
         try:
             for kind, *item in tile.items:
                 if kind == BLOCK:
-                    time, leaf, fields = item
+                    when, leaf, fields = item
                     block = Block._make(fields)
-                    replay.block(time, leaf, block)
+                    replay.block(when, leaf, block)
                     counts.blocks[block.kind] += 1
                 elif kind == ROOT:
-                    time, body, rest = item
-                    replay.close(time, body, self._frontier.root(rest))
+                    when, body, rest = item
+                    replay.close(when, body, self._frontier.root(rest))
                     counts.batches += 1
-                    self._commit(signed, due=COMMIT_EVERY)
+                    self._commit(signed, due=COMMIT_EVERY, after=COMMIT_AFTER)
                 else:
                     verdict, rule, why = item
                     raise VERDICTS[verdict](rule, why, replay.size)
@@ -207,9 +211,12 @@ class Audit:
         if bundle.width == WIDTH:
             self._frontier.push(tile.root)
 
-    def _commit(self, signed: SignedTree, due: int) -> None:
+    def _commit(self, signed: SignedTree, due: int = 0, after: float = 0.0) -> None:
+        """Commits the state if it is `due` entries or `after` seconds behind."""
         size = self._replay.size
-        if size - self._state.size >= due:
+        now = time.monotonic()
+        if size - self._state.size >= due or now - self._committed_at >= after:
+            self._committed_at = now
             for number in range(self._state.size // WIDTH, size // WIDTH):
                 self._state.tiles[number] = signed.tiles[number]
             self._state.commit(size, self._replay.time)

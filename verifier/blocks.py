@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from verifier.cbor import Field, Shape, compile_shape, decode, fits, flatten
 from verifier.envelope import BLOCK, DELEGATION, open_envelope, signature_checks
 from verifier.errors import Malformed
-from verifier.keys import Check, require_x25519
+from verifier.keys import Check, require_x25519, run_check
 
 ZERO = bytes(32)
 MAX_ENTRY = 65_535
@@ -116,7 +116,7 @@ def open_block(data: bytes, log_id: bytes | None) -> Block:
     """The block in `data`. The log id may be None only for log.create, which precedes it."""
     block, checks = parse_block(data, log_id)
     for check in checks:
-        check.run()
+        run_check(check)
     return block
 
 
@@ -196,7 +196,7 @@ def _key_checks(kind: int, body: list[Any]) -> list[Check]:
     ed25519, x25519 = ENTERING[kind]
     for at in x25519:
         require_x25519(body[at])
-    return [Check("R-15.1", body[at], None) for at in ed25519]
+    return [("R-15.1", body[at], None) for at in ed25519]
 
 
 class Entry(NamedTuple):

@@ -4,7 +4,7 @@ It is taken apart by offset and its constant bytes are compared; nothing of it i
 
     envelope = open_envelope(block)
     for check in signature_checks(envelope, BLOCK, log_id, "R-40.4"):
-        check.run()
+        run_check(check)
 """
 
 from __future__ import annotations
@@ -69,6 +69,6 @@ def signature_checks(envelope: Envelope, context: bytes, log_id: bytes, rule: st
     aad = context + log_id
     behind = b"\x58%c%b%b" % (len(aad), aad, envelope.wrapped)
     return [
-        Check(rule, kid, b"%b\x85\x69Signature\x40%b%b%b" % (signature, PROTECTED, kid, behind))
+        (rule, kid, b"%b\x85\x69Signature\x40%b%b%b" % (signature, PROTECTED, kid, behind))
         for kid, signature in zip(envelope.kids, envelope.signatures, strict=True)
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
@@ -55,15 +53,15 @@ def _opens(signed: bytes, key: bytes) -> bool:
     return True
 
 
-class Check(NamedTuple):
-    """A check put off: of `signed` (signature ‖ message) under `key`, or of the key alone."""
+# A check put off: a rule, a key, and what it must have signed (signature ‖ message), or None for
+# the key alone (R-15.1). A plain tuple, for there are three to a block.
+Check = tuple[str, bytes, bytes | None]
 
-    rule: str
-    key: bytes
-    signed: bytes | None
 
-    def run(self) -> None:
-        if self.signed is None:
-            require_ed25519(self.key)
-        elif not _opens(self.signed, self.key):
-            raise BadSignature(self.rule, f"the signature of {self.key.hex()} does not verify")
+def run_check(check: Check) -> None:
+    """Runs a check that was put off."""
+    rule, key, signed = check
+    if signed is None:
+        require_ed25519(key)
+    elif not _opens(signed, key):
+        raise BadSignature(rule, f"the signature of {key.hex()} does not verify")

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, Self
 from verifier import crosscheck
 from verifier.blocks import open_entry, parse_block
 from verifier.errors import Invalid, Malformed, Undecided
-from verifier.keys import Check
+from verifier.keys import Check, run_check
 from verifier.merkle import leaf_hash, prefix_root, tile_levels
 from verifier.tiles import Bundle
 
@@ -85,8 +85,8 @@ def _verify(
     for at, found in enumerate(checks):
         try:
             for check in found:
-                check.run()
-                signatures += check.signed is not None
+                run_check(check)
+                signatures += check[2] is not None
         except Invalid as error:
             refusal = error
             del items[at:]

@@ -5,7 +5,7 @@
 | 0 | done |
 | 1 | the log, or data, is wrong: misbehaviour, a refused block, a damaged database |
 | 2 | asked for something that makes no sense as asked |
-| 3 | not now: network, busy server, full disk, wrong clock; nothing is lost, try again |
+| 3 | not now: network, busy server, full disk, a log in use, wrong clock; nothing is lost |
 
 Errors are one sentence on standard error: what was wrong, where, what to do.
 """
@@ -22,6 +22,7 @@ from ledger.errors import (
     KeyrollError,
     NotFresh,
     StoreFull,
+    StoreInUse,
     TransportError,
     UsageError,
 )
@@ -88,7 +89,7 @@ def exit_code(error: KeyrollError) -> int:
     """What an error ends the command with."""
     if isinstance(error, UsageError):
         return USAGE
-    if isinstance(error, TransportError | StoreFull | ClockError | NotFresh):
+    if isinstance(error, TransportError | StoreFull | StoreInUse | ClockError | NotFresh):
         return NOT_NOW
     return WRONG
 

@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 
 from lmdb import verify
 
-from ledger.errors import StoreError
+from ledger.errors import StoreError, StoreInUse
 
 DATA_FILE = "data.mdb"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -77,7 +77,7 @@ def lock(path: Path) -> int:
     except OSError as error:
         holder = os.pread(lock, 20, 0).decode("ascii", "replace")
         os.close(lock)
-        raise StoreError(f"{path} is in use by process {holder}") from error
+        raise StoreInUse(f"{path} is in use by process {holder}") from error
     with suppress(OSError):  # a full disk, say: the lock holds all the same
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
