@@ -125,8 +125,9 @@ def parse_block(data: bytes, log_id: bytes | None) -> tuple[Block, list[Check]]:
     if len(data) > MAX_BLOCK:
         raise Malformed("R-41.1", f"a block of {len(data)} bytes")
     envelope = open_envelope(data)
-    kind, label, seq, prev, size, root, *body = _read_payload(envelope.payload)
-    _check_frame(kind, label, seq, prev)
+    kind, fields = _read_payload(envelope.payload)
+    frame, body = fields[:5], list(fields[5:])
+    _check_frame(kind, *frame[:3])
     if kind == LOG_CREATE:
         log_id = ZERO
     elif log_id is None:
@@ -137,9 +138,8 @@ def parse_block(data: bytes, log_id: bytes | None) -> tuple[Block, list[Check]]:
         delegation, more = parse_delegation(body[0], log_id)
         body[0] = tuple(delegation)
         checks += more
-    digest, fields = sha256(data).digest(), tuple(body)
-    frame = (kind, label, seq, prev, size, root)
-    return Block(*frame, fields, envelope.kids, digest, len(data)), checks
+    rest = (tuple(body), envelope.kids, sha256(data).digest(), len(data))
+    return Block._make((kind, *frame, *rest)), checks
 
 
 def parse_delegation(data: bytes, log_id: bytes) -> tuple[Delegation, list[Check]]:
@@ -159,14 +159,15 @@ def parse_delegation(data: bytes, log_id: bytes) -> tuple[Delegation, list[Check
     return Delegation._make([*fields, envelope.kids[0]]), checks
 
 
-def _read_payload(payload: bytes) -> list[Any]:
-    """Type, label, seq, prev, anchor size, anchor root and the body's fields."""
-    reader = READERS.get(payload[2]) if len(payload) > 2 else None
+def _read_payload(payload: bytes) -> tuple[int, tuple[Any, ...]]:
+    """The type; label, seq, prev, anchor size, anchor root and the body's fields."""
+    kind = payload[2] if len(payload) > 2 else -1
+    reader = READERS.get(kind)
     fields = reader(payload) if reader else None
-    return list((fields or _read_slowly(payload))[1:])
+    return (kind, fields) if fields else _read_slowly(payload)
 
 
-def _read_slowly(payload: bytes) -> tuple[Field, ...]:
+def _read_slowly(payload: bytes) -> tuple[int, tuple[Any, ...]]:
     """The same item by item: for the log's own types, and to name what is wrong."""
     value = decode(payload, MAX_BLOCK)
     if not isinstance(value, list) or len(value) != 7:
@@ -178,7 +179,7 @@ def _read_slowly(payload: bytes) -> tuple[Field, ...]:
         raise Malformed("R-41.2", f"version {version} and type {kind} are not known")
     if not fits(value, _payload(kind)):
         raise Malformed("R-10.4", f"not the payload of a block of type {kind}")
-    return flatten(value, _payload(kind))
+    return kind, flatten(value, _payload(kind))
 
 
 def _check_frame(kind: int, label: bytes, seq: int, prev: bytes) -> None:

@@ -7,7 +7,8 @@ encode again.
 
 A shape is written with Python's own values: `range(2**32)` an unsigned integer below 2^32, `32` a
 byte string of 32 bytes, `bytes` one of any length, `str` a text, `[32]` an array of 1 to 64 such
-strings, and a tuple an array of exactly these fields.
+strings, and a tuple an array of exactly these fields. A range of one number, `range(1, 2)`, is a
+constant: it must be there and yields no field.
 
     device = (32, 32, range(2))
     fits(decode(data), device)
@@ -117,6 +118,10 @@ def fits(value: Value, shape: Shape) -> bool:
     return type(value) is shape
 
 
+def _is_constant(shape: Shape) -> bool:
+    return isinstance(shape, range) and shape.stop - shape.start == 1
+
+
 def _list(value: Value) -> list[Value]:
     assert isinstance(value, list)
     return value
@@ -127,6 +132,8 @@ def flatten(value: Value, shape: Shape) -> tuple[Field, ...]:
     if isinstance(shape, tuple):
         parts = map(flatten, _list(value), shape)
         return tuple(field for part in parts for field in part)
+    if _is_constant(shape):
+        return ()
     if isinstance(shape, list):
         return (tuple(one for one in _list(value) if isinstance(one, bytes)),)
     assert isinstance(value, int | bytes | str)
@@ -155,21 +162,25 @@ def compile_shape(shape: Shape) -> Callable[[bytes], tuple[Field, ...] | None]:
     """
     matches = re.compile(_pattern(shape), re.DOTALL).fullmatch
     leaves = list(_leaves(shape))
-    ranges = [(at, leaf) for at, leaf in enumerate(leaves) if isinstance(leaf, range)]
+    # Numbers of one byte are in bounds if they match; others are looked at.
+    small = [at for at, leaf in enumerate(leaves) if isinstance(leaf, range) and leaf.stop <= 24]
+    large = [(at, leaf) for at, leaf in enumerate(leaves) if isinstance(leaf, range)]
+    large = [(at, leaf) for at, leaf in large if at not in small]
     open_at = next((at for at, leaf in enumerate(leaves) if leaf is bytes or leaf == [32]), None)
 
     def read(data: bytes) -> tuple[Field, ...] | None:
         found = matches(data)
         if found is None:
             return None
-        fields: list[Field] = list(found.groups())
+        fields: list[Any] = list(found.groups())
         if open_at is not None and not _close(fields, open_at, leaves[open_at]):
             return None
-        for at, bounds in ranges:
-            number = uint(fields[at])  # type: ignore[arg-type]  # a group of bytes until here
+        for at in small:
+            fields[at] = fields[at][0]
+        for at, bounds in large:
+            fields[at] = number = uint(fields[at])
             if number not in bounds:
                 return None
-            fields[at] = number
         return tuple(fields)
 
     return read
@@ -177,6 +188,8 @@ def compile_shape(shape: Shape) -> Callable[[bytes], tuple[Field, ...] | None]:
 
 def _pattern(shape: Shape) -> bytes:
     match shape:
+        case range() if _is_constant(shape):
+            return b"\\x%02x" % shape.start
         case range() if shape.stop <= 24:
             return b"([\\x%02x-\\x%02x])" % (shape.start, shape.stop - 1)
         case range():
@@ -193,14 +206,13 @@ def _pattern(shape: Shape) -> bytes:
 def _leaves(shape: Shape) -> Sequence[Shape]:
     if isinstance(shape, tuple):
         return [leaf for part in shape for leaf in _leaves(part)]
-    return [shape]
+    return [] if _is_constant(shape) else [shape]
 
 
-def _close(fields: list[Field], at: int, leaf: Shape) -> bool:
+def _close(fields: list[Any], at: int, leaf: Shape) -> bool:
     """Joins head and content of the open field; False if the head states another length."""
-    stated, content = fields.pop(at), fields[at]
-    assert isinstance(stated, bytes)
-    assert isinstance(content, bytes)
+    stated: bytes = fields.pop(at)
+    content: bytes = fields[at]
     if leaf is bytes:
         return uint(stated) == len(content)
     fields[at] = tuple(content[i + 2 : i + 34] for i in range(0, len(content), 34))

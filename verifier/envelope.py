@@ -12,15 +12,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from verifier.cbor import head
+from verifier.cbor import uint
 from verifier.errors import Malformed
 from verifier.keys import Check
 
 BLOCK = b"keyroll/v1/block"
 DELEGATION = b"keyroll/v1/delegation"
 
-START = bytes.fromhex("d8628440a0")
+# Tag 98, an array of four, h'', {}, and the head of the payload.
+START = re.compile(rb"\xd8\x62\x84\x40\xa0([\x40-\x57]|\x58[\x18-\xff]|\x59(?!\x00)..)", re.DOTALL)
 PROTECTED = b"\x58\x26\xa2\x01\x27\x04\x58\x20"  # bstr {1: -8, 4: kid}, up to the kid
+TO_BE_SIGNED = b"\x85\x69Signature\x40" + PROTECTED  # up to the kid; aad and payload follow
 SIGNATURE = re.compile(b"\x83" + re.escape(PROTECTED) + rb"(.{32})\xa0\x58\x40(.{64})", re.DOTALL)
 SIGNATURE_LENGTH = 108
 MAX_SIGNATURES = 4
@@ -37,15 +39,13 @@ class Envelope(NamedTuple):
 
 def open_envelope(data: bytes) -> Envelope:
     """Payload and signatures of an envelope of the one form (R-40.1 to R-40.3), unverified."""
-    if data[:5] != START:
+    start = START.match(data)
+    if start is None:
         raise Malformed("R-40.1", "not the one form of an envelope")
-    try:
-        major, length, begin = head(data, 5)
-    except Malformed as error:
-        raise Malformed("R-40.1", error.why) from error
-    end = begin + length
-    if major != 2 or end >= len(data):
-        raise Malformed("R-40.1", "the payload is not a byte string, or is cut short")
+    begin = start.end()
+    end = begin + uint(start[1])
+    if end >= len(data):
+        raise Malformed("R-40.1", "the envelope is cut short")
     kids, signatures = _signers(data[end:])
     return Envelope(data[begin:end], data[5:end], kids, signatures)
 
@@ -69,6 +69,6 @@ def signature_checks(envelope: Envelope, context: bytes, log_id: bytes, rule: st
     aad = context + log_id
     behind = b"\x58%c%b%b" % (len(aad), aad, envelope.wrapped)
     return [
-        (rule, kid, b"%b\x85\x69Signature\x40%b%b%b" % (signature, PROTECTED, kid, behind))
+        (rule, kid, signature + TO_BE_SIGNED + kid + behind)
         for kid, signature in zip(envelope.kids, envelope.signatures, strict=True)
     ]

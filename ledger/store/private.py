@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, text
+import cbor2
+
+from ledger.format.cbor import Value, array, blob, bstr, decode, items, text
 from ledger.store.environment import MAP_SIZE, Environment
 from ledger.store.port import PrivateItem
 
@@ -49,8 +51,9 @@ class PrivateStore:
     def put(self, items: Sequence[PrivateItem]) -> None:
         if not items:
             return
-        boxes = {item.block_hash: encode([*item.boxes]) for item in items}
-        openings = {item.label: encode([*item.opening]) for item in items if item.opening}
+        # Types as the port says; the strict encoder would check them once more, for 5 µs a block.
+        boxes = {item.block_hash: cbor2.dumps([*item.boxes]) for item in items}
+        openings = {item.label: cbor2.dumps([*item.opening]) for item in items if item.opening}
         with self._environment.write() as transaction:
             transaction.put(BOXES, sorted(boxes.items()))
             transaction.put(OPENINGS, sorted(openings.items()))

@@ -81,9 +81,13 @@ def bucket_key(label: bytes, depth: int) -> bytes:
 
 @dataclass(slots=True)
 class Update:
-    """A planned change: `root` after it, and the bucket records to write (None: remove)."""
+    """A planned change: `root` after it, and the bucket records to write (None: remove).
+
+    The rest is for the directory that planned it, as it then was: `plan_of` tells that.
+    """
 
     root: bytes
+    plan_of: object
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
     children: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -98,6 +102,7 @@ class Directory:
         self._right = array("i", (_NONE,))
         self._parent = array("i", (_NONE,))
         self._hash = bytearray(EMPTY)
+        self._present = object()
 
     @property
     def root(self) -> bytes:
@@ -115,7 +120,7 @@ class Directory:
 
     def plan(self, changes: Iterable[tuple[bytes, bytes]], read: ReadBucket) -> Update:
         """What setting each (label, value) does. Each label occurs once; nothing is changed yet."""
-        update = Update(self.root)
+        update = Update(self.root, self._present)
         touched: dict[tuple[int, int], list[Leaf]] = {}
         for label, value in changes:
             touched.setdefault(self._find(label), []).append((label, leaf(label, value)))
@@ -129,7 +134,13 @@ class Directory:
         return update
 
     def apply(self, update: Update) -> None:
-        """Take over a planned change. Only after the store has committed it."""
+        """Take over a planned change. Only after the store has committed it.
+
+        Raises `StoreError` if it was not planned on this directory as it is now.
+        """
+        if update.plan_of is not self._present:
+            raise StoreError("the directory has changed since this was planned: plan it again")
+        self._present = object()
         for parent in update.parents:
             self._left.append(_NONE)
             self._right.append(_NONE)

@@ -14,7 +14,6 @@ from ledger.format import entry
 from ledger.format.block import LOG_LABEL, NO_LOG_ID
 from ledger.log.commit import NO_LINK, Commit, Head
 from ledger.store.port import Store
-from ledger.tree.directory import Update
 from ledger.tree.merkle import Frontier, leaf_hash, root_of
 from ledger.tree.tiles import Tile, new_tiles
 from tests.store.world import (
@@ -151,7 +150,8 @@ def opaque(store: Store, count: int) -> Commit:
     extension = frontier.extend([leaf_hash(item) for item in data])
     after = Head(extension.after.size, extension.after.root(), NOW, directory.root)
     links = (NO_LINK,) * count
-    return Commit(head, after, tuple(data), links, extension, {}, Update(directory.root))
+    update = directory.plan([], lambda key: None)
+    return Commit(head, after, tuple(data), links, extension, {}, update)
 
 
 def test_nothing_beyond_the_head(store: Store, crowd: Crowd) -> None:

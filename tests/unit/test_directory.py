@@ -212,3 +212,15 @@ def test_bucket_keys_are_prefixes(label: bytes, depth: int) -> None:
 @pytest.mark.parametrize("example", [module, naive])
 def test_examples(example: object) -> None:
     assert doctest.testmod(example).failed == 0  # type: ignore[arg-type]
+
+
+def test_a_change_planned_on_another_state_is_refused() -> None:
+    directory = Directory()
+    first = directory.plan([(bytes(32), b"v" * 32)], lambda key: None)
+    second = directory.plan([(b"\x01" * 32, b"v" * 32)], lambda key: None)
+    directory.apply(first)
+    for stale in (first, second):
+        with pytest.raises(StoreError):
+            directory.apply(stale)
+    with pytest.raises(StoreError):
+        Directory().apply(second)

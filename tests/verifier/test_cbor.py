@@ -85,7 +85,7 @@ def test_rules(rule: str, wrong: bytes, right: bytes) -> None:
     assert caught.value.rule == rule
 
 
-SHAPE = (range(2**32), 32, (range(3), bytes), 32, range(2))
+SHAPE = (range(7, 8), range(2**32), 32, (range(3), bytes), 32, range(2))
 READ = compile_shape(SHAPE)
 MANY = (32, [32], 32)
 READ_MANY = compile_shape(MANY)
@@ -94,7 +94,14 @@ NUMBERS = st.integers(0, 2**33) | st.sampled_from([0, 1, 2, 3, 23, 24, 255, 256,
 
 
 @given(
-    st.tuples(NUMBERS, HASHES, st.tuples(NUMBERS, st.binary(max_size=70)), HASHES, NUMBERS),
+    st.tuples(
+        st.integers(6, 8),
+        NUMBERS,
+        HASHES,
+        st.tuples(NUMBERS, st.binary(max_size=70)),
+        HASHES,
+        NUMBERS,
+    ),
     st.integers(0, 200),
     st.integers(0, 255),
 )

@@ -16,15 +16,16 @@ from tests.verifier.builder import BuiltLog, User
 from verifier import cli
 
 ROOT = Path(__file__).parents[2]
-# Small steps, so that a short log has many of them, and a line for each.
+# Small steps, so that a short log has many of them, a line for each, and time to interfere.
 STEPWISE = """
-import verifier.audit
+import time, verifier.audit
 from verifier.cli import main
 from verifier.state import State
 
 def commit(self, *position, plain=State.commit):
     plain(self, *position)
     print("at", self.size, flush=True)
+    time.sleep(self.size < 1_800)
 
 State.commit = commit
 verifier.audit.CHUNK, verifier.audit.COMMIT_EVERY = 1, 300
@@ -136,7 +137,7 @@ def test_exit_2_when_interrupted(
 
 
 def started(log: tuple[BuiltLog, Path], state: Path) -> subprocess.Popen[bytes]:
-    """An audit in the midst of it: two of its commits are on disk."""
+    """An audit in the midst of it: one of its commits is on disk."""
     process = subprocess.Popen(
         command(*audit(log, state, "--json", "--processes", "2"), code=STEPWISE),
         cwd=ROOT,
@@ -144,7 +145,7 @@ def started(log: tuple[BuiltLog, Path], state: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    assert [process.stdout.readline().startswith(b"at ") for _ in range(2)] == [True, True]
+    assert process.stdout.readline().startswith(b"at ")
     return process
 
 
