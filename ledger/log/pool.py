@@ -28,7 +28,7 @@ from ledger.errors import BadSignature, KeyrollError, MalformedInput, RuleViolat
 from ledger.format.block import Checks
 from ledger.log.worker import CHECK, LENGTH_BYTES, PROVE, Result, Task, frame, perform
 
-MAX_FRAME_TASKS = 64
+MAX_FRAME_TASKS = 256
 """Tasks that a worker takes at a time: about 10 ms of work."""
 
 _LEAST_FRAME = 8

@@ -7,6 +7,8 @@ it can be moved from outside while the server runs.
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from ledger.format import wire
 from ledger.server.home import Home
 from ledger.store.lmdb import LmdbStore
 from tests.http.world import PLAIN, Http, make_home
-from tests.server.process import serving
+from tests.server.process import MAIN, serving
 from tests.support.actors import User, Written
 
 PEOPLE = 40
@@ -72,6 +74,25 @@ async def test_a_full_disk_says_so_loses_nothing_and_goes_on(tmp_path: Path) -> 
             told |= admitted(people, await log.admit(*people))
         assert await server.stop() == 0
     check(home, told)
+
+
+async def test_what_it_reports_to_may_be_gone(tmp_path: Path) -> None:
+    """A log whose standard error is closed, or on the full disk, goes on."""
+    home = make_home(tmp_path / "log")
+    command = [sys.executable, "-c", MAIN, "serve", str(home.path), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: ASYNC220
+    assert process.stdout
+    assert process.stderr
+    url = process.stdout.readline().strip()
+    process.stderr.close()
+    async with ClientSession(headers=PLAIN) as session:
+        log = Http(url, session)
+        for _ in range(20):
+            assert (await log.get("/nowhere")).status == 404
+        await log.admit(*(await newcomers(log, 1)))
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(20) == 0
 
 
 def admitted(
