@@ -16,6 +16,7 @@ import click
 import structlog
 
 from ledger.cli.words import example
+from ledger.log.sequencer import calm_collector
 from ledger.server.config import Config, LoggingConfig
 from ledger.server.home import Home
 from ledger.server.runtime import serving
@@ -51,6 +52,7 @@ def serve(
         confirm(home.log)
     config = _chosen(home.config(), host, port, workers)
     _log_to_stderr(config.logging)
+    calm_collector()
     asyncio.run(_serve(home, config, confirm_idle))
 
 

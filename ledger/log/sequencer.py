@@ -21,6 +21,7 @@ what is durable, the sequencer is dead, and says so.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -350,6 +351,15 @@ class Sequencer:
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         """Run in the writer thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *args)
+
+
+def calm_collector() -> None:
+    """Have Python look for cycles less often, in a process that sequences.
+
+    Blocks on their way are many small objects without cycles; looking through them again and again
+    took a fifth of the time.
+    """
+    gc.set_threshold(100_000, 50, 100)
 
 
 def sign_head(origin: str, head: Head, log_key: SigningKey) -> bytes:

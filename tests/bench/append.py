@@ -14,7 +14,7 @@ from time import perf_counter
 from ledger.format import block
 from ledger.log.admission import Submission
 from ledger.log.pool import CheckPool
-from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict
+from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, calm_collector
 from tests.bench.logs import BenchLog, anchor_of
 from tests.bench.measure import ROUNDS, Figure, VRate
 from tests.bench.workload import Made
@@ -49,6 +49,7 @@ def append_1m_figures() -> list[Figure]:
 async def _rounds(bench: BenchLog) -> tuple[list[float], list[float]]:
     """Signatures a second to V, and blocks a second, a round being `BATCHES` batches."""
     ratios, rates = [], []
+    calm_collector()
     with bench.home.stores() as (store, private):
         async with CheckPool(WORKERS, bench.log.vrf_secret) as pool:
             settings = Settings(max_batch=BATCH, max_queue=100_000)
