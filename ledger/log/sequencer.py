@@ -5,14 +5,15 @@ A block's way, with what runs where:
     submit            event loop     room in the queue?
       check           worker         signatures, key points, the VRF label of a user.create
       wait            event loop     until the writer is free
-      plan            writer thread  rules, boxes, directory: a batch of all that waits
+      plan            (see below)    rules, boxes, directory: a batch of all that waits
       private         writer thread  boxes and openings are durable before what refers to them
       stage           writer thread  the batch is durable, beyond the head        (with a cosigner)
       sign, cosign                   a checkpoint; nothing has left the process yet
       publish         writer thread  the rest is durable; the head moves
     verdict           event loop     the same block again? then its first place
 
-Without a cosigner, stage and publish are one transaction. Once staged, a batch is never dropped or
+Small batches are planned in the event loop, large ones in the writer thread. Without a cosigner,
+stage and publish are one transaction. Once staged, a batch is never dropped or
 changed: it waits for cosigners and for space as long as it takes, and after a crash `run` plans it
 again from disk, where it must reach the root that was recorded. After an error that leaves unknown
 what is durable, the sequencer is dead, and says so.
@@ -56,12 +57,17 @@ from ledger.log.pool import CheckPool, Failure, Job
 from ledger.log.receipts import Receipts
 from ledger.rules.context import Outcome
 from ledger.rules.state import LogState
-from ledger.store.port import PrivateStore, Staged, Store
+from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
 
 T = TypeVar("T")
 
 _PAUSE = 1.0
 """Seconds before trying again with a full disk, a wrong clock or missing cosigners."""
+
+_SMALL_BATCH = 128
+"""Blocks that are planned in the event loop, in 6 ms: a thread would wait for the interpreter at
+each of its reads, and so for longer.
+"""
 
 Cosign: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 """Takes the signed checkpoint, gives it back with cosignatures; takes as long as it takes. May
@@ -244,11 +250,11 @@ class Sequencer:
         del self._ready[: len(batch)]
         started = time.perf_counter()
         try:
-            planned = await self._call(self._plan, batch)
+            planned = await self._planned(batch)
             if len(planned.commit.entries) == 1 and self._until_heartbeat():
                 receipts = None
             else:
-                receipts = await self._finish(planned.commit)
+                receipts = await self._finish(planned.commit, _private(batch, planned))
                 self._report(planned.commit, time.perf_counter() - started)
         except (StoreFull, ClockError) as error:
             _logger.error("nothing was written, trying again", error=str(error))
@@ -261,6 +267,11 @@ class Sequencer:
         if self._observe:
             self._observe(Written(len(commit.entries) - 1, seconds, commit.after))
 
+    async def _planned(self, batch: Sequence[_Waiting]) -> Plan:
+        if len(batch) <= _SMALL_BATCH:
+            return self._plan(batch)
+        return await self._call(self._plan, batch)
+
     def _plan(self, batch: Sequence[_Waiting]) -> Plan:
         # By identity: two submissions of one block may bring different boxes.
         boxes = {id(item.submission.block): item.submission.boxes for item in batch}
@@ -270,27 +281,26 @@ class Sequencer:
 
         with self._store.view() as view:
             now = self._clock.now(view.head.time)
-            planned = plan(view, [item.submission.block for item in batch], now, vet)
-        pairs = zip(batch, planned.results, strict=True)
-        private = [
-            item.submission.private(result.outcome)
-            for item, result in pairs
-            if isinstance(result, Admission)
-        ]
-        if private:
-            self._private.put(private)
-        return planned
+            return plan(view, [item.submission.block for item in batch], now, vet)
 
-    async def _finish(self, commit: Commit) -> Receipts:
+    async def _finish(self, commit: Commit, private: Sequence[PrivateItem]) -> Receipts:
         """Make a planned batch durable, signed and published, in the order that is safe."""
         if self._cosign is None:
             note = self._sign(commit)
-            await self._call(self._store.perform, commit, note)
+            await self._call(self._perform, commit, note, private)
             self._head = commit.after
         else:
-            await self._call(self._store.stage, commit)
+            await self._call(self._stage, commit, private)
             note = await self._publish(commit)
         return Receipts.of(note, commit.extension)
+
+    def _perform(self, commit: Commit, note: bytes, private: Sequence[PrivateItem]) -> None:
+        self._private.put(private)
+        self._store.perform(commit, note)
+
+    def _stage(self, commit: Commit, private: Sequence[PrivateItem]) -> None:
+        self._private.put(private)
+        self._store.stage(commit)
 
     async def _publish(self, commit: Commit) -> bytes:
         """Publish a staged batch, however long cosigners or space for it take."""
@@ -360,6 +370,15 @@ def calm_collector() -> None:
     took a fifth of the time.
     """
     gc.set_threshold(100_000, 50, 100)
+
+
+def _private(batch: Sequence[_Waiting], planned: Plan) -> list[PrivateItem]:
+    """What came along with the blocks that are admitted."""
+    return [
+        item.submission.private(result.outcome)
+        for item, result in zip(batch, planned.results, strict=True)
+        if isinstance(result, Admission)
+    ]
 
 
 def sign_head(origin: str, head: Head, log_key: SigningKey) -> bytes:

@@ -87,7 +87,7 @@ class Update:
     """
 
     root: bytes
-    plan_of: object
+    plan_of: object = field(repr=False, compare=False)
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
     children: dict[int, tuple[int, int]] = field(default_factory=dict)
