@@ -137,18 +137,18 @@ def test_a_batch_is_applied_where_it_was_planned(world: World) -> None:
             keep(replica, own)
         with pytest.raises(UsageError):
             replica.apply(later)
-        keep(replica, later)
+        keep(replica, plan(replica, [], NOW).commit)
 
 
 def test_a_full_disk(world: World, path: Path) -> None:
     with Replica.open(path, world.actor.log_id) as replica:
-        before, commit = replica.head, world.log.plan([], NOW).commit
+        before, commit = replica.head, plan(replica, [], NOW).commit
         replica._db.execute("PRAGMA max_page_count = 1")
         with pytest.raises(StoreFull):
             keep(replica, commit, bytes(1_000_000))
         assert replica.head == before
         replica._db.execute("PRAGMA max_page_count = 1000000")
-        keep(replica, commit)
+        keep(replica, plan(replica, [], NOW).commit)
         assert replica.head.size == before.size + 1
 
 
