@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -53,7 +54,10 @@ def serve(
     config = _chosen(home.config(), host, port, workers)
     _log_to_stderr(config.logging)
     calm_collector()
-    asyncio.run(_serve(home, config, confirm_idle))
+    try:
+        asyncio.run(_serve(home, config, confirm_idle))
+    finally:
+        _let_go(sys.stderr)
 
 
 async def _serve(home: Home, config: Config, confirm_idle: bool) -> None:
@@ -99,6 +103,14 @@ def _log_to_stderr(chosen: LoggingConfig) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
     )
+
+
+def _let_go(stream: TextIO) -> None:
+    """What can't be written any more must not turn a good end into a bad exit code."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Unfailing:
