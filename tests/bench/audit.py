@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from time import perf_counter
 
-from tests.bench.logs import BenchLog, anchor_of
+from tests.bench.logs import BenchLog, anchor_of, append
 from tests.bench.measure import ROUNDS, Figure, VRate, process_tree, rss_anon_mb
 
 PROCESSES = 2
@@ -24,8 +24,9 @@ _COMMAND = "from verifier.cli import main; main()"
 def audit_figures(bench: BenchLog) -> list[Figure]:
     """Of a log that has some 100,000 blocks."""
     ratios, peaks, rates = [], [], []
-    with bench.home.stores() as (store, _):
+    with bench.home.stores() as (store, private):
         sample = bench.people.round(500, anchor_of(store))
+        append(store, private, bench.log, sample)
     v = VRate(sample, bench.log.log_id)
     with TemporaryDirectory() as path:
         bench.export(Path(path) / "tiles")
