@@ -27,7 +27,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     part: frozenset(allowed.split())
     for part, allowed in {
         "errors": "",
-        "format": "errors",
+        "format": "errors tree",
         "tree": "errors",
         "rules": "errors format tree",
         "log": "errors format tree rules seal store.port",
@@ -51,9 +51,15 @@ CORE = (
     "ledger.rules",
     "ledger.log.planner",
     "ledger.log.replay",
+    "ledger.client.groups",
     "ledger.client.verify",
     "ledger.client.history",
     "ledger.client.keyring",
+    "ledger.client.light",
+    "ledger.client.light_chain",
+    "ledger.client.pins",
+    "ledger.client.tidings",
+    "ledger.client.pin_records",
 )
 IMPURE = (
     *("time", "datetime", "random", "secrets", "uuid", "nacl.utils", "nacl.bindings.randombytes"),
@@ -243,7 +249,7 @@ def write(root: Path, files: Mapping[str, str]) -> dict[str, Module]:
 # Each breach beside its nearest allowed neighbour: one file is all that differs.
 BREACHES = [
     (unplaced_parts, {"helpers": ""}, {"errors": ""}),
-    (layer_breaches, {"format/a": "import ledger.tree.b"}, {"format/a": "import ledger.errors"}),
+    (layer_breaches, {"format/a": "import ledger.rules.c"}, {"format/a": "import ledger.tree.b"}),
     (layer_breaches, {"tree/b": "import ledger.format.a"}, {"tree/b": "import ledger.errors"}),
     (layer_breaches, {"errors": "import ledger.tree.b"}, {"rules/c": "import ledger.tree.b"}),
     (layer_breaches, {"rules/c": "from ..log import d"}, {"log/e": "from ..log import d"}),

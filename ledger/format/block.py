@@ -26,7 +26,6 @@ from ledger.format.bodies import (
     ZERO_HASH,
     BlockType,
     Body,
-    DeviceAdd,
     LogCreate,
     LogPolicy,
     UserCreate,
@@ -42,7 +41,7 @@ LOG_LABEL = bytes(LABEL_BYTES)
 NO_LOG_ID = bytes(HASH_BYTES)
 """Stands for the log id where log.create is signed: its hash is the log id."""
 
-_CREATES = frozenset({BlockType.LOG_CREATE, BlockType.USER_CREATE})
+_CREATES = frozenset({BlockType.LOG_CREATE, BlockType.USER_CREATE, BlockType.GROUP_CREATE})
 _OF_LOG = frozenset({BlockType.LOG_CREATE, BlockType.LOG_POLICY})
 
 
@@ -71,10 +70,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What costs time: signatures as (kid, signature, message), and Ed25519 keys that enter."""
+    """What costs time: signatures as (kid, signature, message), and keys that R-15.1 asks of.
+
+    `inner` are signatures inside or beside the block, each behind the rule that asks for it.
+    """
 
     signatures: tuple[tuple[bytes, bytes, bytes], ...]
-    delegation: tuple[tuple[bytes, bytes, bytes], ...]
+    inner: tuple[tuple[str, bytes, bytes, bytes], ...]
     entering: tuple[bytes, ...]
 
 
@@ -117,20 +119,27 @@ def _check_header(block: Block) -> None:
 
 
 def checks(block: Block, log_id: bytes) -> Checks:
-    """The signatures (R-40.4, R-52.5) and entering signing keys (R-15.1) that `block` rests on."""
+    """The signatures (R-40.4, R-52.5) and the log's keys (R-15.1) that `block` rests on."""
     first = block.type == BlockType.LOG_CREATE
     aad = cose.aad(cose.BLOCK, NO_LOG_ID if first else log_id)
     signatures = cose.signed_messages(block.envelope, aad)
-    delegation: list[tuple[bytes, bytes, bytes]] = []
+    inner: tuple[tuple[str, bytes, bytes, bytes], ...] = ()
     if isinstance(block.body, UserCreate):
-        aad = cose.aad(cose.DELEGATION, log_id)
-        delegation = cose.signed_messages(block.body.delegation.envelope, aad)
-    return Checks(tuple(signatures), tuple(delegation), _entering(block.body))
+        envelope = block.body.delegation.envelope
+        inner = inner_signatures("R-52.5", envelope, cose.DELEGATION, log_id)
+    return Checks(tuple(signatures), inner, _entering(block.body))
+
+
+def inner_signatures(
+    rule: str, envelope: cose.Envelope, context: str, log_id: bytes
+) -> tuple[tuple[str, bytes, bytes, bytes], ...]:
+    """The signatures of an envelope, for `Checks.inner`."""
+    found = cose.signed_messages(envelope, cose.aad(context, log_id))
+    return tuple((rule, *signature) for signature in found)
 
 
 def _entering(body: Body) -> tuple[bytes, ...]:
-    if isinstance(body, UserCreate | DeviceAdd):
-        return (body.device.signing,)
+    """R-15.1: devices and groups sign with the key that they bring, which says enough of it."""
     if isinstance(body, LogCreate):
         return (body.app_root, body.enrolment, body.log_key, body.vrf_key, body.authority)
     if isinstance(body, LogPolicy):
@@ -142,10 +151,10 @@ def perform(checks: Checks) -> None:
     """Do the checks. Raises `MalformedInput` (R-15.1) or `BadSignature` (R-40.4, R-52.5)."""
     for key in checks.entering:
         keys.check_signing_key(key)
-    for rule, signatures in (("R-40.4", checks.signatures), ("R-52.5", checks.delegation)):
-        for kid, signature, message in signatures:
-            if not keys.verifies(kid, message, signature):
-                raise BadSignature(rule, f"the signature by {kid.hex()} does not verify")
+    outer = (("R-40.4", *signature) for signature in checks.signatures)
+    for rule, kid, signature, message in (*outer, *checks.inner):
+        if not keys.verifies(kid, message, signature):
+            raise BadSignature(rule, f"the signature by {kid.hex()} does not verify")
 
 
 def verify(block: Block, log_id: bytes) -> None:

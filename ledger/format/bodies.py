@@ -25,11 +25,12 @@ MAX_TIME = 2**53 - 1
 MAX_SEQ = 2**32 - 1
 MAX_DELEGATION_BYTES = 1_024
 MAX_DEVICES = 64
+MAX_MEMBERS = 4_096
 DAY_MS = 86_400_000
 
 
 class BlockType(IntEnum):
-    """The block types of 40-blocks. Those of groups (7 to 9) are reserved."""
+    """The block types of 40-blocks."""
 
     LOG_CREATE = 0
     LOG_POLICY = 1
@@ -38,6 +39,9 @@ class BlockType(IntEnum):
     DEVICE_REVOKE = 4
     USER_RESET = 5
     USER_CLOSE = 6
+    GROUP_CREATE = 7
+    GROUP_UPDATE = 8
+    GROUP_CLOSE = 9
 
     @property
     def spelling(self) -> str:
@@ -69,7 +73,7 @@ class Limits:
     max_blocks_per_day: int = 100
     max_retired: int = 4_096
 
-    RANGES = ((1_024, 16_384), (1, MAX_DEVICES), (1, 10_000), (1, 65_535), (16, 65_535))
+    RANGES = ((1_024, 16_384), (1, MAX_DEVICES), (1, MAX_MEMBERS), (1, 65_535), (16, 65_535))
 
     @classmethod
     def parse(cls, value: Value) -> Limits:
@@ -314,8 +318,59 @@ class UserClose:
         return [self.author]
 
 
+@dataclass(frozen=True, slots=True)
+class GroupCreate:
+    """A group's keys, and the commitment to who has them. Also the shape of `GroupUpdate`."""
+
+    commitment: bytes
+    signing: bytes
+    encryption: bytes
+    box_root: bytes
+
+    @classmethod
+    def parse(cls, value: Value) -> GroupCreate:
+        f = array(value, 4, "group.create or group.update")
+        return cls(
+            bstr(f[0], HASH_BYTES, "commitment"),
+            bstr(f[1], KEY_BYTES, "signing key"),
+            _x25519(f[2], "encryption key"),
+            bstr(f[3], HASH_BYTES, "box root"),
+        )
+
+    def to_value(self) -> Value:
+        return [self.commitment, self.signing, self.encryption, self.box_root]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUpdate(GroupCreate):
+    """Members change; with both keys anew it is a rotation (R-54.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupClose:
+    """An admin ends the group for ever."""
+
+    commitment: bytes
+
+    @classmethod
+    def parse(cls, value: Value) -> GroupClose:
+        return cls(bstr(array(value, 1, "group.close")[0], HASH_BYTES, "commitment"))
+
+    def to_value(self) -> Value:
+        return [self.commitment]
+
+
 Body: TypeAlias = (
-    LogCreate | LogPolicy | UserCreate | DeviceAdd | DeviceRevoke | UserReset | UserClose
+    LogCreate
+    | LogPolicy
+    | UserCreate
+    | DeviceAdd
+    | DeviceRevoke
+    | UserReset
+    | UserClose
+    | GroupCreate
+    | GroupUpdate
+    | GroupClose
 )
 
 _PARSERS: dict[int, Callable[[Value], Body]] = {
@@ -326,11 +381,14 @@ _PARSERS: dict[int, Callable[[Value], Body]] = {
     BlockType.DEVICE_REVOKE: DeviceRevoke.parse,
     BlockType.USER_RESET: UserReset.parse,
     BlockType.USER_CLOSE: UserClose.parse,
+    BlockType.GROUP_CREATE: GroupCreate.parse,
+    BlockType.GROUP_UPDATE: GroupUpdate.parse,
+    BlockType.GROUP_CLOSE: GroupClose.parse,
 }
 
 
 def parse_body(kind: int, value: Value) -> Body:
-    """The body of a block of type `kind`. Raises `MalformedInput` (R-41.2 for a reserved type)."""
+    """The body of a block of type `kind`. Raises `MalformedInput` (R-41.2 for another type)."""
     parser = _PARSERS.get(kind)
     if parser is None:
         raise MalformedInput("R-41.2", f"block type {kind} is unknown")

@@ -39,6 +39,8 @@ BLOCK = "keyroll/v1/block"
 DELEGATION = "keyroll/v1/delegation"
 LOGIN = "keyroll/v1/login"
 STATEMENT = "keyroll/v1/statement"
+LEAVE = "keyroll/v1/leave"
+GRANT = "keyroll/v1/grant"
 HEADER = "keyroll/v1/header"
 
 LOG_ID_BYTES = 32

@@ -25,11 +25,19 @@ from typing import TypeAlias
 
 from ledger.errors import BadSignature, MalformedInput, RuleViolation
 from ledger.format import cose
-from ledger.format.bodies import HASH_BYTES, KEY_BYTES, MAX_DELEGATION_BYTES, MAX_SEQ, MAX_TIME
+from ledger.format.bodies import (
+    HASH_BYTES,
+    MAX_DELEGATION_BYTES,
+    MAX_MEMBERS,
+    MAX_SEQ,
+    MAX_TIME,
+)
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, text, uint
 from ledger.format.entry import MAX_ENTRY_BYTES
 from ledger.format.identity import Opening
 from ledger.format.note import MAX_NOTE_BYTES
+from ledger.format.statement import MAX_REQUEST_BYTES as MAX_LEAVE_BYTES
+from ledger.format.statement import MAX_STATEMENT_BYTES
 
 MAX_REQUEST_BYTES = 1_048_576
 """R-70.2."""
@@ -49,6 +57,14 @@ LOGIN_WINDOW_MS = 300_000
 BLOCKS_PATH = "/v1/blocks"
 LABELS_PATH = "/v1/labels"
 BOXES_PATH = "/v1/boxes"
+STATEMENTS_PATH = "/v1/statements"
+AUDIT_PATH = "/v1/audit"
+LEAVES_PATH = "/v1/leaves"
+GRANTS_PATH = "/v1/grants"
+
+MAX_STATEMENTS = 256
+MAX_STATEMENTS_BYTES = 1_048_576
+"""Statements in one answer: as many as fit, and at least one."""
 
 REFUSALS = frozenset(
     {"malformed", "signature", "rule", "stale-head", "stale-anchor", "unavailable"}
@@ -67,11 +83,15 @@ _REFUSED = 1
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A block's bytes, and what comes along with it. The opening's identifier is unchecked."""
+    """A block's bytes, and what comes along with it: boxes, and an opening or a statement.
+
+    Neither the opening's identifier nor the statement is looked into.
+    """
 
     block: bytes
     boxes: tuple[bytes, ...] = ()
     opening: Opening | None = None
+    statement: bytes | None = None
 
     @classmethod
     def parse(cls, value: Value) -> Submission:
@@ -80,12 +100,13 @@ class Submission:
         return cls(
             blob(f[0], MAX_REQUEST_BYTES, "block"),
             tuple(blob(box, _MAX_BOX_BYTES, "box") for box in boxes),
-            None if f[2] is None else _opening(f[2]),
+            _opening(f[2]) if type(f[2]) is list else None,
+            None if f[2] is None or type(f[2]) is list else _statement(f[2]),
         )
 
     def to_value(self) -> Value:
-        opening = self.opening.to_value() if self.opening else None
-        return [self.block, list(self.boxes), opening]
+        private = self.opening.to_value() if self.opening else self.statement
+        return [self.block, list(self.boxes), private]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,39 +287,122 @@ class LabelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BoxRequest:
-    """POST /v1/boxes: the box that came with the block at `index`, sealed to `recipient`."""
+    """POST /v1/boxes: `user` asks for the box at `position` of the block of `label` at `index`.
 
+    `holder` has the key that the box is sealed to: the user, or a group that the user is in.
+    """
+
+    user: bytes
+    holder: bytes
     label: bytes
     index: int
-    recipient: bytes
+    position: int
 
     @classmethod
     def decode(cls, data: bytes) -> BoxRequest:
-        f = array(decode(data, MAX_REQUEST_BYTES), 3, "box-request")
-        label, index = bstr(f[0], HASH_BYTES, "label"), uint(f[1], "index", _MAX_INDEX)
-        return cls(label, index, bstr(f[2], KEY_BYTES, "recipient"))
+        f = array(decode(data, MAX_REQUEST_BYTES), 5, "box-request")
+        user, holder, label = (bstr(field, HASH_BYTES, "label") for field in f[:3])
+        index = uint(f[3], "index", _MAX_INDEX)
+        return cls(user, holder, label, index, uint(f[4], "position", _MAX_BOXES))
 
     def encode(self) -> bytes:
-        return encode([self.label, self.index, self.recipient])
+        return encode([self.user, self.holder, self.label, self.index, self.position])
 
 
 @dataclass(frozen=True, slots=True)
 class BoxAnswer:
-    """A box, its position among the `count` boxes of its block, and the proof of that (R-55.4)."""
+    """A box, the `count` of boxes of its block, and the proof of its place (R-55.4)."""
 
-    position: int
     count: int
     box: bytes
     proof: tuple[bytes, ...]
 
     @classmethod
     def decode(cls, data: bytes) -> BoxAnswer:
-        f = array(decode(data, MAX_ANSWER_BYTES), 4, "box-answer")
-        position, count = uint(f[0], "position", _MAX_BOXES), uint(f[1], "count", _MAX_BOXES)
-        return cls(position, count, blob(f[2], _MAX_BOX_BYTES, "box"), _proof(f[3]))
+        f = array(decode(data, MAX_ANSWER_BYTES), 3, "box-answer")
+        count = uint(f[0], "count", _MAX_BOXES)
+        return cls(count, blob(f[1], _MAX_BOX_BYTES, "box"), _proof(f[2]))
 
     def encode(self) -> bytes:
-        return encode([self.position, self.count, self.box, list(self.proof)])
+        return encode([self.count, self.box, list(self.proof)])
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRequest:
+    """POST /v1/statements: `user` asks for what was stated about `group` from seq `start` on.
+
+    `through` is the group that makes it the user's business: the same, or one that holds it.
+    """
+
+    user: bytes
+    through: bytes
+    group: bytes
+    start: int
+
+    @classmethod
+    def decode(cls, data: bytes) -> StatementRequest:
+        f = array(decode(data, MAX_REQUEST_BYTES), 4, "statement-request")
+        user, through, group = (bstr(field, HASH_BYTES, "label") for field in f[:3])
+        return cls(user, through, group, uint(f[3], "seq", MAX_SEQ + 1))
+
+    def encode(self) -> bytes:
+        return encode([self.user, self.through, self.group, self.start])
+
+
+@dataclass(frozen=True, slots=True)
+class StatementAnswer:
+    """A run of a group's statements, and the leaves that count. `total` is the chain's length."""
+
+    total: int
+    statements: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
+
+    @classmethod
+    def decode(cls, data: bytes) -> StatementAnswer:
+        f = array(decode(data, MAX_ANSWER_BYTES), 3, "statement-answer")
+        statements = items(f[1], 0, MAX_STATEMENTS, "statements")
+        leaves = items(f[2], 0, MAX_MEMBERS, "leaves")
+        return cls(
+            uint(f[0], "chain length", MAX_SEQ + 1),
+            tuple(_statement(one) for one in statements),
+            tuple(blob(one, MAX_LEAVE_BYTES, "leave") for one in leaves),
+        )
+
+    def encode(self) -> bytes:
+        return encode([self.total, list(self.statements), list(self.leaves)])
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest:
+    """POST /v1/audit: an auditor asks for the statements of all groups from leaf `start` on."""
+
+    start: int
+
+    @classmethod
+    def decode(cls, data: bytes) -> AuditRequest:
+        f = array(decode(data, MAX_REQUEST_BYTES), 1, "audit-request")
+        return cls(uint(f[0], "index", _MAX_INDEX))
+
+    def encode(self) -> bytes:
+        return encode([self.start])
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAnswer:
+    """The statements, with their blocks' leaf indices, of all group blocks below leaf `end`."""
+
+    end: int
+    statements: tuple[tuple[int, bytes], ...]
+
+    @classmethod
+    def decode(cls, data: bytes) -> AuditAnswer:
+        f = array(decode(data, MAX_ANSWER_BYTES), 2, "audit-answer")
+        pairs = (array(one, 2, "pair") for one in items(f[1], 0, MAX_STATEMENTS, "statements"))
+        found = tuple((uint(i, "index", _MAX_INDEX), _statement(one)) for i, one in pairs)
+        return cls(uint(f[0], "index", _MAX_INDEX), found)
+
+    def encode(self) -> bytes:
+        return encode([self.end, [[index, one] for index, one in self.statements]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +463,10 @@ def _opening(value: Value) -> Opening:
     """Without R-36.5: a bad identifier is that submission's fault, not the request's."""
     f = array(value, 2, "opening")
     return Opening(bstr(f[0], HASH_BYTES, "nonce"), text(f[1], _MAX_TEXT_BYTES, "identifier"))
+
+
+def _statement(value: Value) -> bytes:
+    return blob(value, MAX_STATEMENT_BYTES, "statement")
 
 
 def _note(value: Value) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ledger.errors import RuleViolation
 from ledger.format.block import Block
-from ledger.rules.state import LogState, State
+from ledger.format.bodies import DAY_MS
+from ledger.rules.state import GroupState, LogState, State, UserState
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,17 @@ class Context:
     time: int
     log: LogState
     log_id: bytes
+
+    @property
+    def day(self) -> int:
+        return self.time // DAY_MS
+
+    def count(self, state: UserState | GroupState) -> int:
+        """Blocks of the chain today, this one included (R-53.7)."""
+        count = state.count + 1 if self.day == state.day else 1
+        if count > self.log.limits.max_blocks_per_day:
+            raise RuleViolation("R-53.7", f"this chain already has {state.count} blocks today")
+        return count
 
 
 @dataclass(frozen=True, slots=True)

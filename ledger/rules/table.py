@@ -6,6 +6,8 @@ A chain is born by a create, takes the types of its own kind, and a closed user 
     (no chain)  -- user.create -->  user   -- device.add, device.revoke --> user
                                     user   -- user.close --> closed user
                                     user or closed user -- user.reset --> user, next epoch
+    (no chain)  -- group.create --> group  -- group.update --> group
+                                    group  -- group.close --> closed group
 
 `apply` is the whole of it: place in the chain (R-43), signers (R-50.2), then the type's own rules.
 The anchor (R-44) needs the tree and is checked by whoever holds it; signatures (R-40.4) by whoever
@@ -27,6 +29,9 @@ from ledger.format.bodies import (
     BlockType,
     DeviceAdd,
     DeviceRevoke,
+    GroupClose,
+    GroupCreate,
+    GroupUpdate,
     Limits,
     LogCreate,
     LogPolicy,
@@ -34,9 +39,9 @@ from ledger.format.bodies import (
     UserCreate,
     UserReset,
 )
-from ledger.rules import logs, users
+from ledger.rules import groups, logs, users
 from ledger.rules.context import Context, Outcome
-from ledger.rules.state import Chain, LogState, State, UserState
+from ledger.rules.state import Chain, GroupState, LogState, State, UserState
 
 Keys = tuple[bytes, ...]
 
@@ -45,7 +50,7 @@ Keys = tuple[bytes, ...]
 class Rule:
     """One row: what kind of state the type needs (none for a create), who signs, what it does."""
 
-    needs: type[LogState] | type[UserState] | None
+    needs: type[LogState] | type[UserState] | type[GroupState] | None
     signers: Callable[[Any, LogState, Any], Keys]
     transition: Callable[..., Outcome]
 
@@ -70,6 +75,19 @@ def _policy_signers(body: LogPolicy, log: LogState, state: LogState) -> Keys:
     return (state.app_root, state.log_key, *logs.incoming(state, body))
 
 
+def _group_create_signers(body: GroupCreate, log: LogState, state: None) -> Keys:
+    return (body.signing,)
+
+
+def _group_update_signers(body: GroupUpdate, log: LogState, state: GroupState) -> Keys:
+    incoming = (body.signing,) if body.signing != state.signing else ()
+    return (groups.open_key(state), *incoming)
+
+
+def _group_close_signers(body: GroupClose, log: LogState, state: GroupState) -> Keys:
+    return (groups.open_key(state),)
+
+
 TABLE: dict[int, Rule] = {
     BlockType.LOG_POLICY: Rule(LogState, _policy_signers, logs.policy),
     BlockType.USER_CREATE: Rule(None, _create_signers, users.create),
@@ -77,6 +95,9 @@ TABLE: dict[int, Rule] = {
     BlockType.DEVICE_REVOKE: Rule(UserState, _author, users.revoke),
     BlockType.USER_RESET: Rule(UserState, _reset_signers, users.reset),
     BlockType.USER_CLOSE: Rule(UserState, _author, users.close),
+    BlockType.GROUP_CREATE: Rule(None, _group_create_signers, groups.create),
+    BlockType.GROUP_UPDATE: Rule(GroupState, _group_update_signers, groups.update),
+    BlockType.GROUP_CLOSE: Rule(GroupState, _group_close_signers, groups.close),
 }
 """Every type but log.create, which has no log before it: `found` is its row."""
 

@@ -8,7 +8,6 @@ from enum import IntEnum
 
 from ledger.errors import RuleViolation
 from ledger.format.bodies import (
-    DAY_MS,
     KEY_BYTES,
     Delegation,
     DeviceAdd,
@@ -50,7 +49,7 @@ def create(at: Context, body: UserCreate) -> Outcome:
         user_key_index=at.index,
         devices=(_first_device(at, body),),
         retired=b"",
-        day=at.time // DAY_MS,
+        day=at.day,
         count=1,
     )
     return Outcome(state, body.box_root, (body.device.encryption,))
@@ -185,9 +184,5 @@ def _first_device(at: Context, body: UserCreate) -> Device:
 
 def _advance(at: Context, state: UserState, **changes: object) -> UserState:
     """`state` with `changes`, moved on to this block; R-53.7 counts it."""
-    day = at.time // DAY_MS
-    count = state.count + 1 if day == state.day else 1
-    if count > at.log.limits.max_blocks_per_day:
-        raise RuleViolation("R-53.7", f"this chain already has {state.count} blocks today")
-    moved = {"head": at.block.hash, "index": at.index, "day": day, "count": count}
-    return replace(state, **moved, **changes)  # type: ignore[arg-type]
+    place = {"head": at.block.hash, "index": at.index, "day": at.day, "count": at.count(state)}
+    return replace(state, **place, **changes)  # type: ignore[arg-type]

@@ -47,6 +47,7 @@ from ledger.format.bodies import (
 )
 from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, SigningKey
+from ledger.format.statement import Statement
 from ledger.log.admission import Submission
 from ledger.log.commit import Head
 from ledger.seal.boxes import box_root
@@ -81,12 +82,13 @@ def sealed(secret: bytes, recipient: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[T]):
-    """A block, the boxes and the opening that are handed in with it, and its author after it."""
+    """A block, what is handed in with it (boxes, opening, statement), and its author after it."""
 
     raw: bytes
     after: T
     boxes: tuple[bytes, ...] = ()
     opening: Opening | None = None
+    statement: bytes | None = None
 
     @property
     def block(self) -> Block:
@@ -94,7 +96,8 @@ class Written(Generic[T]):
 
     @property
     def submission(self) -> Submission:
-        return Submission(self.block, self.boxes, self.opening)
+        statement = None if self.statement is None else Statement.parse(self.statement)
+        return Submission(self.block, self.boxes, self.opening, statement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from ledger.errors import StaleHead
 from ledger.format import block, checkpoint, note
 from ledger.format.bodies import DeviceKind, Limits
-from ledger.log.admission import check_boxes, check_opening
+from ledger.log.admission import check_boxes, check_private
 from ledger.log.planner import Admission
 from ledger.rules.users import LoudEvent
 from ledger.seal.boxes import open_box
@@ -24,8 +24,8 @@ def admitted(log: MemoryLog, written: Written[User]) -> Admission:
     block.verify(written.block, log.log_id)
     result = log.admit([written.raw]).results[0]
     assert isinstance(result, Admission)
-    check_opening(written.submission)
-    check_boxes(written.boxes, result.outcome)
+    check_private(written.submission)
+    check_boxes(written.boxes, result.outcome.recipients, result.outcome.box_root)
     devices = {device.encryption.public: device.encryption for device in written.after.devices}
     user_key = written.after.user_key
     for recipient, box in zip(result.outcome.recipients, written.boxes, strict=True):

@@ -9,7 +9,7 @@ import pytest
 
 from ledger.errors import RuleViolation
 from ledger.format.identity import Opening
-from ledger.log.admission import Submission, check_boxes, check_opening
+from ledger.log.admission import Submission, check_boxes, check_private
 from ledger.log.planner import Admission
 from tests.support.actors import LogActor, User, seed
 from tests.support.memory import MemoryLog
@@ -24,13 +24,13 @@ OPENING = CREATED.after.opening
 
 def refusal(submission: Submission) -> str:
     with pytest.raises(RuleViolation) as refused:
-        check_opening(submission)
+        check_private(submission)
     return refused.value.rule
 
 
 def test_an_opening_comes_with_a_create_and_fits_it() -> None:
-    check_opening(CREATE)
-    check_opening(ADD)
+    check_private(CREATE)
+    check_private(ADD)
     assert refusal(replace(CREATE, opening=None)) == "R-71.4"
     assert refusal(replace(ADD, opening=OPENING)) == "R-71.4"
     other_name = Opening(OPENING.nonce, "bob@example.org")
@@ -66,9 +66,10 @@ def test_boxes_are_those_of_the_block(change: Change, rule: str) -> None:
     revoked = user.revoke(log.anchor, 1)
     result = log.admit([revoked.raw]).results[0]
     assert isinstance(result, Admission)
-    check_boxes(revoked.boxes, result.outcome)
+    asked = result.outcome.recipients, result.outcome.box_root
+    check_boxes(revoked.boxes, *asked)
     with pytest.raises(RuleViolation) as refused:
-        check_boxes(change(revoked.boxes), result.outcome)
+        check_boxes(change(revoked.boxes), *asked)
     assert refused.value.rule == rule
 
 
@@ -78,6 +79,7 @@ def test_a_block_without_recipients_brings_no_boxes() -> None:
     closed = CREATED.after.close(log.anchor)
     result = log.admit([closed.raw]).results[0]
     assert isinstance(result, Admission)
-    check_boxes((), result.outcome)
+    assert result.outcome.box_root is None
+    check_boxes((), result.outcome.recipients, None)
     with pytest.raises(RuleViolation, match=r"R-55\.3"):
-        check_boxes((bytes(80),), result.outcome)
+        check_boxes((bytes(80),), result.outcome.recipients, None)

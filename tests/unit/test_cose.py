@@ -19,7 +19,15 @@ LOG_ID = bytes(range(32))
 BLOCK_AAD = aad(cose.BLOCK, LOG_ID)
 KEYS = [SigningKey(bytes([number]) * 32) for number in range(5)]
 PAYLOAD = b"\x83\x01\x02\x03" + b"x" * 40
-CONTEXTS = [cose.BLOCK, cose.DELEGATION, cose.LOGIN, cose.STATEMENT, cose.HEADER]
+CONTEXTS = [
+    cose.BLOCK,
+    cose.DELEGATION,
+    cose.LOGIN,
+    cose.STATEMENT,
+    cose.LEAVE,
+    cose.GRANT,
+    cose.HEADER,
+]
 
 LENGTHS = [0, 1, 22, 23, 24, 25, 254, 255, 256, 257, 65_535, 65_536, 65_600]
 

@@ -21,6 +21,8 @@ from ledger.format.wire import (
     LABELS_PATH,
     LOGIN_WINDOW_MS,
     Admitted,
+    AuditAnswer,
+    AuditRequest,
     Authenticated,
     BoxAnswer,
     BoxRequest,
@@ -31,6 +33,8 @@ from ledger.format.wire import (
     LabelRequest,
     Login,
     Refused,
+    StatementAnswer,
+    StatementRequest,
     Submission,
     SubmitAnswer,
     SubmitRequest,
@@ -44,7 +48,7 @@ KEY = signing_key("wire")
 LOG_ID = seed("log id")
 HASHES = (seed("one"), seed("two"))
 OPENING = Opening(seed("nonce"), "ada@example.org")
-REQUEST = BoxRequest(seed("label"), 7, seed("recipient")).encode()
+REQUEST = BoxRequest(seed("user"), seed("holder"), seed("label"), 7, 3).encode()
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,22 @@ MESSAGES = {
     ),
     "box-request": Message(REQUEST, lambda data: BoxRequest.decode(data).encode()),
     "box-answer": Message(
-        BoxAnswer(1, 2, b"a box", HASHES).encode(), lambda data: BoxAnswer.decode(data).encode()
+        BoxAnswer(2, b"a box", HASHES).encode(), lambda data: BoxAnswer.decode(data).encode()
+    ),
+    "statement-request": Message(
+        StatementRequest(seed("user"), seed("through"), seed("group"), 5).encode(),
+        lambda data: StatementRequest.decode(data).encode(),
+    ),
+    "statement-answer": Message(
+        StatementAnswer(7, (b"one", b"two"), (b"a leave",)).encode(),
+        lambda data: StatementAnswer.decode(data).encode(),
+    ),
+    "audit-request": Message(
+        AuditRequest(256).encode(), lambda data: AuditRequest.decode(data).encode()
+    ),
+    "audit-answer": Message(
+        AuditAnswer(512, ((300, b"one"),)).encode(),
+        lambda data: AuditAnswer.decode(data).encode(),
     ),
     "authenticated": Message(
         authenticate(REQUEST, BOXES_PATH, KEY, LOG_ID, NOW), authenticated_again
