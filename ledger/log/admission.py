@@ -1,56 +1,153 @@
-"""What the server asks of a block beyond the rules that everyone checks: R-55.3, R-71.4.
+"""What the server asks of a block beyond the rules that everyone checks: R-55.3, R-56.10, R-71.4.
 
-Auditors can't check these: boxes and openings are private. Whoever is wronged by a bad one notices
-(R-55.4, R-36.6).
+Auditors can't check these: boxes, openings and statements are private. Whoever is wronged by a bad
+one notices (R-55.4, R-36.6, and whoever reads a group's statements).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ledger.errors import RuleViolation
-from ledger.format.block import Block
+from ledger.format import block as blocks
+from ledger.format import cose
+from ledger.format.block import Block, Checks
 from ledger.format.bodies import BlockType, UserCreate
 from ledger.format.identity import Opening
-from ledger.rules.context import Outcome
+from ledger.format.statement import Role, Statement
+from ledger.log.commit import Commit
+from ledger.log.planner import Admission, Batch, Plan, View
+from ledger.rules import membership
+from ledger.rules.context import Context, Outcome
+from ledger.rules.membership import Before, Kind, Membership
+from ledger.rules.state import Chain, GroupState
 from ledger.seal.boxes import BOX_BYTES, box_root
 from ledger.store.port import PrivateItem
+
+GROUPS = frozenset({BlockType.GROUP_CREATE, BlockType.GROUP_UPDATE, BlockType.GROUP_CLOSE})
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A block, and what comes along: boxes in their order, the opening for a user.create."""
+    """A block, and what comes along: boxes in their order; the opening for a user.create, the
+    statement for a group's block.
+    """
 
     block: Block
     boxes: tuple[bytes, ...] = ()
     opening: Opening | None = None
+    statement: Statement | None = None
 
-    def private(self, outcome: Outcome) -> PrivateItem:
-        """What of it goes to the private store: each box behind its recipient's public key."""
-        pairs = zip(outcome.recipients, self.boxes, strict=True)
-        opening = (self.opening.nonce, self.opening.identifier) if self.opening else None
-        boxes = tuple(recipient + box for recipient, box in pairs)
-        return PrivateItem(self.block.hash, self.block.label, boxes, opening)
+    def checks(self, log_id: bytes) -> Checks:
+        """What costs time and needs no state: the block's checks, and the statement's signature."""
+        found = blocks.checks(self.block, log_id)
+        if self.statement is None:
+            return found
+        signature = blocks.inner_signatures(
+            "R-56.4", self.statement.envelope, cose.STATEMENT, log_id
+        )
+        return replace(found, inner=(*found.inner, *signature))
 
 
-def check_opening(submission: Submission) -> None:
-    """R-71.4, but for the VRF: an opening where there must be one, fitting the commitment."""
+def check_private(submission: Submission) -> None:
+    """R-71.4 and R-71.6, as far as no state is needed: what must come along, and nothing else."""
     block, opening = submission.block, submission.opening
     if (block.type == BlockType.USER_CREATE) != (opening is not None):
         raise RuleViolation("R-71.4", "an opening comes with user.create, and only with it")
+    if (block.type in GROUPS) != (submission.statement is not None):
+        raise RuleViolation("R-71.6", "a statement comes with a group's block, and only with it")
     if opening is None or not isinstance(block.body, UserCreate):
         return
     if opening.commitment != block.body.delegation.commitment:
         raise RuleViolation("R-71.4", "the opening does not fit the delegation's commitment")
 
 
-def check_boxes(boxes: Sequence[bytes], outcome: Outcome) -> None:
+ReadStored = Callable[[bytes], bytes | None]
+"""A membership, encoded, by the hash of the block that led to it."""
+
+
+def plan_vetted(
+    view: View, submissions: Sequence[Submission], now: int, stored: ReadStored
+) -> tuple[Plan, list[PrivateItem]]:
+    """The batch of those that are admitted, and what of them is to be kept beside the log."""
+    batch = VettedBatch(view, now, stored)
+    results = tuple(batch.admit(submission) for submission in submissions)
+    return Plan(batch.close(), results), batch.items
+
+
+class VettedBatch:
+    """A batch in the making of submissions. `items` is what is to be kept beside the log."""
+
+    def __init__(self, view: View, now: int, stored: ReadStored) -> None:
+        self.items: list[PrivateItem] = []
+        self._batch = Batch(view, now)
+        self._stored = stored
+        self._made: dict[bytes, Membership] = {}
+
+    def admit(self, submission: Submission) -> Admission | RuleViolation:
+        """Take in a block, if the rules admit it and what comes along fits."""
+        return self._batch.admit(submission.block, partial(self._vet, submission))
+
+    def close(self) -> Commit:
+        """What all of it does."""
+        return self._batch.close()
+
+    def _vet(self, submission: Submission, at: Context, outcome: Outcome) -> None:
+        block, opening, statement = at.block, submission.opening, submission.statement
+        recipients, stated = outcome.recipients, None
+        if statement is not None:
+            after, recipients = self._judge(at, statement)
+            stated = statement.raw, after.encode()
+            self._made[block.hash] = after
+        check_boxes(submission.boxes, recipients, outcome.box_root)
+        boxes = tuple(map(bytes.__add__, recipients, submission.boxes))
+        opened = (opening.nonce, opening.identifier) if opening else None
+        self.items.append(PrivateItem(block.hash, block.label, boxes, opened, stated))
+
+    def _judge(self, at: Context, statement: Statement) -> tuple[Membership, tuple[bytes, ...]]:
+        """R-56.10: the membership after a group's block, and the recipients of its boxes.
+
+        The statement's signature is among the submission's `checks`.
+        """
+        chains = self._batch.chain
+        before = self._before(chains(at.block.label))
+        after = membership.judge(at, statement, before, chains(statement.terms.author))
+        for put in statement.terms.put:
+            if membership.live_key(put, chains) is None:
+                raise RuleViolation("R-56.10", f"{put.label.hex()} is not live: sync and rebuild")
+            if put.role == Role.GROUP and not self._is_flat(chains(put.label)):
+                raise RuleViolation("R-56.10", f"{put.label.hex()} is no flat group")
+        return after, membership.recipients(at.block, statement.terms, before, after, chains)
+
+    def _before(self, chain: Chain | None) -> Before:
+        if chain is None or not isinstance(chain.state, GroupState):
+            return Before()
+        known = self._membership(chain)
+        if known is None:
+            raise RuleViolation("R-71.6", "this server has lost the group's statements")
+        return Before(chain.state, known)
+
+    def _is_flat(self, chain: Chain | None) -> bool:
+        known = self._membership(chain) if chain else None
+        return known is not None and known.kind == Kind.FLAT
+
+    def _membership(self, chain: Chain) -> Membership | None:
+        if made := self._made.get(chain.state.head):
+            return made
+        stored = self._stored(chain.state.head)
+        return None if stored is None else Membership.decode(stored)
+
+
+def check_boxes(
+    boxes: Sequence[bytes], recipients: Sequence[bytes], expected: bytes | None
+) -> None:
     """R-55.3: as many boxes as recipients, of the right size, that give the block's box root."""
-    if len(boxes) != len(outcome.recipients):
-        detail = f"{len(boxes)} boxes for {len(outcome.recipients)} recipients"
+    if len(boxes) != len(recipients):
+        detail = f"{len(boxes)} boxes for {len(recipients)} recipients"
         raise RuleViolation("R-55.3", detail)
     if any(len(box) != BOX_BYTES for box in boxes):
         raise RuleViolation("R-55.2", f"a box of another size than {BOX_BYTES} bytes")
-    if outcome.box_root is not None and box_root(outcome.recipients, boxes) != outcome.box_root:
+    if expected is not None and box_root(recipients, boxes) != expected:
         raise RuleViolation("R-55.3", "the boxes do not give the block's box root")

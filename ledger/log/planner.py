@@ -75,49 +75,60 @@ class Plan:
     results: tuple[Admission | RuleViolation, ...]
 
 
-Vet = Callable[[Block, Outcome], None]
+Vet = Callable[[Context, Outcome], None]
+"""Asks more of a block at its place."""
 
 
-def _anything(block: Block, outcome: Outcome) -> None:
+def _anything(at: Context, outcome: Outcome) -> None:
     """The rules that everyone checks are enough."""
 
 
-def plan(view: View, blocks: Sequence[Block], now: int, vet: Vet = _anything) -> Plan:
+def plan(view: View, blocks: Sequence[Block], now: int) -> Plan:
     """The batch of those of `blocks` (at most 4,096) that the rules admit, at time `now` (ms).
 
-    The batch's time is never below the one before (R-73.3). `vet` may refuse what the rules admit,
-    by raising `RuleViolation`. No blocks give a heartbeat.
+    No blocks give a heartbeat.
     """
-    batch = _Batch(view, max(view.head.time, now), vet)
+    batch = Batch(view, now)
     results = tuple(batch.admit(block) for block in blocks[:MAX_BATCH])
     return Plan(batch.close(), results)
 
 
-class _Batch:
-    """A batch in the making: published state below, what this batch changed above."""
+class Batch:
+    """A batch in the making: published state below, what this batch changed above.
 
-    def __init__(self, view: View, time: int, vet: Vet) -> None:
+    Its time is `now` (ms), and never below the batch before (R-73.3).
+    """
+
+    def __init__(self, view: View, now: int) -> None:
         self._view = view
-        self._vet = vet
-        self._time = time
+        self._time = max(view.head.time, now)
+        self._known: dict[bytes, Chain | None] = {}
         self._chains: dict[bytes, Chain] = {}
         self._ends: dict[int, tuple[bytes, int] | None] = {}
         self._entries: list[bytes] = []
         self._leaves: list[bytes] = []
         self._links: list[int] = []
-        log = view.chain(LOG_LABEL)
+        log = self.chain(LOG_LABEL)
         self._log = log.state if log and isinstance(log.state, LogState) else None
 
-    def admit(self, block: Block) -> Admission | RuleViolation:
+    def admit(self, block: Block, vet: Vet = _anything) -> Admission | RuleViolation:
+        """Take in `block`, if the rules admit it, and `vet`, which may raise `RuleViolation`."""
         index = self._view.head.size + len(self._entries)
         try:
-            chain = self._chains.get(block.label) or self._view.chain(block.label)
-            outcome = self._judge(block, chain, index)
-            self._vet(block, outcome)
+            chain = self.chain(block.label)
+            at, outcome = self._judge(block, chain, index)
+            vet(at, outcome)
         except RuleViolation as violation:
             return violation
         self._append(block, chain, outcome, index)
         return Admission(index, outcome)
+
+    def chain(self, label: bytes) -> Chain | None:
+        """The chain of a label, as the batch leaves it so far."""
+        # Reading is dear: LMDB lets go of the interpreter, and has to wait to get it back.
+        if label not in self._known:
+            self._known[label] = self._view.chain(label)
+        return self._known[label]
 
     def close(self) -> Commit:
         """Add the directory root (R-42.2), and say what all of it does."""
@@ -132,15 +143,15 @@ class _Batch:
         entries, links = tuple(self._entries), tuple(self._links)
         return Commit(before, after, entries, links, extension, self._chains, update)
 
-    def _judge(self, block: Block, chain: Chain | None, index: int) -> Outcome:
+    def _judge(self, block: Block, chain: Chain | None, index: int) -> tuple[Context, Outcome]:
         if self._log is None:
             _check_first_anchor(block)
-            return Outcome(table.found(block, self._time))
-        outcome = table.apply(
-            Context(block, index, self._time, self._log, self._view.log_id), chain
-        )
+            log = table.found(block, self._time)
+            return Context(block, index, self._time, log, block.hash), Outcome(log)
+        at = Context(block, index, self._time, self._log, self._view.log_id)
+        outcome = table.apply(at, chain)
         self._check_anchor(block, chain, index)
-        return outcome
+        return at, outcome
 
     def _check_anchor(self, block: Block, chain: Chain | None, index: int) -> None:
         size = block.anchor.size
@@ -173,7 +184,7 @@ class _Batch:
         self._leaves.append(leaf)
         self._links.append(chain.state.index if chain else NO_LINK)
         after = Chain.of(length, accumulator, outcome.state)
-        self._chains[block.label] = after
+        self._chains[block.label] = self._known[block.label] = after
         if isinstance(outcome.state, LogState):
             self._log = outcome.state
 

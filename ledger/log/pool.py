@@ -7,20 +7,23 @@ busy goes to it together, so one block a request costs little more than many; a 
 its door, so that it never idles.
 
 >>> async with CheckPool(workers=2, vrf_seed=seed) as pool:       # doctest: +SKIP
-...     failure = await pool.check(Job(checks(block, log_id)))
+...     (failure,) = await pool.check([Job(checks(block, log_id))])
 ...     label, proof = await pool.prove("ada@example.org")
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import marshal
 import sys
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -28,20 +31,26 @@ from ledger.errors import BadSignature, KeyrollError, MalformedInput, RuleViolat
 from ledger.format.block import Checks
 from ledger.log.worker import CHECK, LENGTH_BYTES, PROVE, Result, Task, frame, perform
 
-MAX_FRAME_TASKS = 256
-"""Tasks that a worker takes at a time: about 10 ms of work."""
+MAX_JOBS = 64
+"""Jobs that one worker gets at a time: about 10 ms of work."""
 
 _LEAST_FRAME = 8
 """Tasks that are worth a frame while more are to be expected."""
 
-_FRAMES_AHEAD = 4
+_FRAMES_AHEAD = 3
+_PIPE_BYTES = 1_048_576
+"""Room for whole frames: what does not fit has to wait for the event loop, which may be busy."""
+
 _logger = structlog.get_logger("keyroll.pool")
 _REMEMBERED = 65_536
+_REMEMBERED_PROOFS = 16_384
 _PAUSE = 1.0
 
-Failure: TypeAlias = MalformedInput | RuleViolation
+T = TypeVar("T")
 
-_FAILURES: dict[str, type[Failure]] = {
+Failure: TypeAlias = MalformedInput | RuleViolation | StoreError
+
+_FAULTS: dict[str, type[MalformedInput | RuleViolation]] = {
     "signature": BadSignature,
     "rule": RuleViolation,
     "malformed": MalformedInput,
@@ -59,8 +68,14 @@ class Job:
 
 @dataclass(slots=True)
 class _Waiting:
-    task: Task
-    done: asyncio.Future[Any]
+    """Tasks that came together, and are answered together: by a result or an error for each."""
+
+    tasks: list[Task]
+    done: asyncio.Future[list[Any]]
+
+    def settle(self, answers: list[Any]) -> None:
+        if not self.done.done():
+            self.done.set_result(answers)
 
 
 @dataclass(slots=True)
@@ -69,6 +84,24 @@ class _Desk:
 
     worker: _Worker
     sent: deque[list[_Waiting]] = field(default_factory=deque)
+
+    @property
+    def ahead(self) -> int:
+        return len(self.sent)
+
+    def takes(self, waiting: int) -> bool:
+        """Whether so many tasks are worth another frame now: the more lies there, the larger."""
+        return self.ahead < _FRAMES_AHEAD and waiting >= self.ahead * _LEAST_FRAME
+
+    def send(self, items: list[_Waiting]) -> None:
+        self.sent.append(items)
+        self.worker.send([task for item in items for task in item.tasks])
+
+    async def receive(self) -> None:
+        """Wait for the oldest frame's results, and hand them on."""
+        results = iter(await self.worker.receive())
+        for item in self.sent.popleft():
+            item.settle([_answer(next(results)) for _ in item.tasks])
 
 
 class _Worker(Protocol):
@@ -85,15 +118,18 @@ class CheckPool:
     """Worker processes that check jobs; `workers=0` checks in one thread of this process.
 
     The labels of identifiers that were proved here are remembered, the latest 65,536: whoever
-    registers has asked for its label a moment before.
+    registers has asked for its label a moment before. So are proofs, the latest 16,384: people look
+    each other up.
     """
 
     def __init__(self, workers: int, vrf_seed: bytes) -> None:
         self._count = workers
         self._vrf_seed = vrf_seed
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_tasks = 0
         self._desks: list[_Desk] = []
         self._labels: OrderedDict[str, bytes] = OrderedDict()
+        self._proofs: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> CheckPool:
@@ -112,49 +148,63 @@ class CheckPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         _fail(self._waiting, StoreError("the log is stopping"))
 
-    def check(self, job: Job) -> asyncio.Future[Failure | None]:
-        """What is wrong with the job, if anything. `StoreError` if no worker could say."""
-        identifier = job.identifier
-        if identifier is not None and self._labels.get(identifier) == job.label:
-            identifier = None
-        checks = job.checks
-        task = (CHECK, checks.signatures, checks.delegation, checks.entering, identifier, job.label)
-        return self._put(task)
+    def check(self, jobs: Sequence[Job]) -> asyncio.Future[list[Failure | None]]:
+        """What is wrong with each of up to `MAX_JOBS` jobs, if anything.
+
+        `StoreError` if no worker could say.
+        """
+        return self._put([self._task(job) for job in jobs])
 
     async def prove(self, identifier: str) -> tuple[bytes, bytes]:
         """The label of an identifier (32 bytes), and the VRF proof of that (80 bytes)."""
-        found = await self._put((PROVE, identifier))
-        if isinstance(found, KeyrollError):
-            raise found
-        label, proof = found
-        self.remember(identifier, label)
-        return label, proof
+        known = self._proofs.get(identifier)
+        if known is None:
+            (found,) = await self._put([(PROVE, identifier)])
+            if isinstance(found, KeyrollError):
+                raise found
+            known = label, _ = found
+            self.remember(identifier, label)
+        _keep(self._proofs, identifier, known, _REMEMBERED_PROOFS)
+        return known
 
     def remember(self, identifier: str, label: bytes) -> None:
         """Take it as known that `identifier` has this label."""
-        self._labels[identifier] = label
-        self._labels.move_to_end(identifier)
-        if len(self._labels) > _REMEMBERED:
-            self._labels.popitem(last=False)
+        _keep(self._labels, identifier, label, _REMEMBERED)
 
-    def _put(self, task: Task) -> asyncio.Future[Any]:
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(task, done))
-        if len(self._waiting) >= _LEAST_FRAME:
+    def _task(self, job: Job) -> Task:
+        identifier, checks = job.identifier, job.checks
+        if identifier is not None and self._labels.get(identifier) == job.label:
+            identifier = None
+        return CHECK, checks.signatures, checks.inner, checks.entering, identifier, job.label
+
+    def _put(self, tasks: list[Task]) -> asyncio.Future[list[Any]]:
+        loop = asyncio.get_running_loop()
+        item = _Waiting(tasks, loop.create_future())
+        self._waiting.append(item)
+        self._waiting_tasks += len(tasks)
+        if self._waiting_tasks >= _LEAST_FRAME:
             # At once: the loop may be busy with more requests for a while.
             self._feed()
         elif len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._feed)
-        return done
+            loop.call_soon(self._feed)
+        return item.done
 
     def _feed(self) -> None:
-        """Send what waits to whoever has room."""
-        for desk in self._desks:
-            while self._waiting and len(desk.sent) < _FRAMES_AHEAD:
-                count = min(len(self._waiting), MAX_FRAME_TASKS)
-                items = [self._waiting.popleft() for _ in range(count)]
-                desk.sent.append(items)
-                desk.worker.send([item.task for item in items])
+        """Send what waits, to whoever has least before it."""
+        while self._waiting and self._desks:
+            desk = min(self._desks, key=lambda desk: desk.ahead)
+            if not desk.takes(self._waiting_tasks):
+                return
+            desk.send(self._next_frame())
+
+    def _next_frame(self) -> list[_Waiting]:
+        items: list[_Waiting] = []
+        count = 0
+        while self._waiting and (not items or count + len(self._waiting[0].tasks) <= MAX_JOBS):
+            items.append(self._waiting.popleft())
+            count += len(items[-1].tasks)
+        self._waiting_tasks -= count
+        return items
 
     async def _live(self) -> None:
         """Keep one worker, and start another when it dies."""
@@ -180,28 +230,30 @@ class CheckPool:
     async def _collect(self, desk: _Desk) -> None:
         while True:
             self._feed()
-            results = await desk.worker.receive()
-            items = desk.sent.popleft()
-            self._feed()
-            for item, result in zip(items, results, strict=True):
-                _settle(item, result)
+            await desk.receive()
 
 
-def _settle(item: _Waiting, result: Result) -> None:
-    if item.done.done():
-        return
+def _keep(known: OrderedDict[str, T], key: str, value: T, maximum: int) -> None:
+    """Remember `value` as the latest, and forget the oldest of more than `maximum`."""
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > maximum:
+        known.popitem(last=False)
+
+
+def _answer(result: Result) -> Any:
+    """What a worker found out; its failures as the errors that they are."""
     if result is None or len(result) == 2:
-        item.done.set_result(result)
-    elif failure := _FAILURES.get(result[0]):
-        item.done.set_result(failure(*result[1:]))
-    else:
-        item.done.set_exception(StoreError(f"the check did not run: {result[2]}"))
+        return result
+    fault, rule, detail = result
+    if failure := _FAULTS.get(fault):
+        return failure(rule, detail)
+    return StoreError(f"the check did not run: {detail}")
 
 
-def _fail(items: list[_Waiting] | deque[_Waiting], error: StoreError) -> None:
+def _fail(items: Iterable[_Waiting], error: StoreError) -> None:
     for item in items:
-        if not item.done.done():
-            item.done.set_exception(error)
+        item.settle([error] * len(item.tasks))
 
 
 class _Process:
@@ -223,11 +275,15 @@ class _Process:
             sys.executable, "-P", "-m", "ledger.log.worker", stdin=pipe, stdout=pipe
         )
         worker = cls(process)
+        if sys.platform == "linux":
+            with suppress(OSError):  # a busy machine's limits leave it as it is
+                pipe_in = worker._stdin.get_extra_info("pipe")
+                fcntl.fcntl(pipe_in, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         worker._stdin.write(frame(vrf_seed))
         return worker
 
     def send(self, tasks: list[Task]) -> None:
-        # At most two frames are on their way, so nothing piles up without `drain`.
+        # Only a few frames are on their way, so nothing piles up without `drain`.
         self._stdin.write(frame(tasks))
 
     async def receive(self) -> list[Result]:

@@ -5,18 +5,19 @@ A block's way, with what runs where:
     submit            event loop     room in the queue?
       check           worker         signatures, key points, the VRF label of a user.create
       wait            event loop     until the writer is free
-      plan            (see below)    rules, boxes, directory: a batch of all that waits
+      plan            event loop     rules, boxes, directory: a batch of all that waits
       private         writer thread  boxes and openings are durable before what refers to them
       stage           writer thread  the batch is durable, beyond the head        (with a cosigner)
       sign, cosign                   a checkpoint; nothing has left the process yet
       publish         writer thread  the rest is durable; the head moves
     verdict           event loop     the same block again? then its first place
 
-Small batches are planned in the event loop, large ones in the writer thread. Without a cosigner,
-stage and publish are one transaction. Once staged, a batch is never dropped or
-changed: it waits for cosigners and for space as long as it takes, and after a crash `run` plans it
-again from disk, where it must reach the root that was recorded. After an error that leaves unknown
-what is durable, the sequencer is dead, and says so.
+Planning is done in the event loop, a portion at a time: a thread would wait for the interpreter at
+each of its reads. Without a cosigner, stage and publish are one transaction.
+
+Once staged, a batch is never dropped or changed: it waits for cosigners and for space as long as it
+takes, and after a crash `run` plans it again from disk, where it must reach the root that was
+recorded. After an error that leaves unknown what is durable, the sequencer is dead, and says so.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -49,13 +51,12 @@ from ledger.format.block import LOG_LABEL, Block
 from ledger.format.bodies import BlockType, LogCreate
 from ledger.format.checkpoint import Checkpoint, sign_checkpoint
 from ledger.format.keys import SigningKey
-from ledger.log.admission import Submission, check_boxes, check_opening
+from ledger.log.admission import Submission, VettedBatch, check_private
 from ledger.log.clock import Clock
 from ledger.log.commit import Commit, Head
 from ledger.log.planner import Admission, Plan, plan
-from ledger.log.pool import CheckPool, Failure, Job
+from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Job
 from ledger.log.receipts import Receipts
-from ledger.rules.context import Outcome
 from ledger.rules.state import LogState
 from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
 
@@ -64,10 +65,11 @@ T = TypeVar("T")
 _PAUSE = 1.0
 """Seconds before trying again with a full disk, a wrong clock or missing cosigners."""
 
-_SMALL_BATCH = 128
-"""Blocks that are planned in the event loop, in 6 ms: a thread would wait for the interpreter at
-each of its reads, and so for longer.
-"""
+_PATIENCE = 0.1
+"""Seconds that a batch waits, at most, for blocks whose checks are under way."""
+
+_PORTION = 64
+"""Blocks that are planned between two looks at what else there is to do: some 5 ms."""
 
 Cosign: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 """Takes the signed checkpoint, gives it back with cosignatures; takes as long as it takes. May
@@ -110,10 +112,28 @@ class Written:
     head: Head
 
 
+@dataclass(slots=True)
+class _Request:
+    """What was submitted together, and is answered together: the verdicts by place so far."""
+
+    count: int
+    done: asyncio.Future[None]
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    def settle(self, place: int, verdict: Verdict) -> None:
+        self.verdicts[place] = verdict
+        # Whoever submitted may have gone away, which cancels only `done`.
+        if len(self.verdicts) == self.count and not self.done.done():
+            self.done.set_result(None)
+
+
 @dataclass(eq=False, slots=True)
 class _Waiting:
+    """A block without a verdict, and where the verdict belongs."""
+
     submission: Submission
-    done: asyncio.Future[Verdict]
+    request: _Request
+    place: int
 
 
 class Sequencer:
@@ -172,8 +192,11 @@ class Sequencer:
         room = self._settings.max_queue - self.queued
         if self._stopping or self._ended or len(submissions) > room:
             raise Busy(1.0)
-        waiting = [self._take(item) for item in submissions]
-        return [await asyncio.shield(item.done) for item in waiting]
+        request = _Request(len(submissions), asyncio.get_running_loop().create_future())
+        self._take([_Waiting(item, request, place) for place, item in enumerate(submissions)])
+        if submissions:
+            await request.done
+        return [request.verdicts[place] for place in range(request.count)]
 
     async def run(self) -> None:
         """Write batches until `stop`, and a heartbeat when nothing else came for so long."""
@@ -196,34 +219,40 @@ class Sequencer:
         self._stopping = True
         self._wake.set()
 
-    def _take(self, submission: Submission) -> _Waiting:
-        """Take a block in, and have it checked (R-15.1, R-40.4, R-52.5, R-71.4)."""
-        item = _Waiting(submission, asyncio.get_running_loop().create_future())
-        self._taken.add(item)
-        try:
-            check_opening(submission)
-        except RuleViolation as violation:
-            self._settle(item, violation)
-            return item
+    def _take(self, items: Sequence[_Waiting]) -> None:
+        """Take blocks in, and have them checked (R-15.1, R-40.4, R-52.5, R-56.4, R-71)."""
+        self._taken.update(items)
+        complete = []
+        for item in items:
+            try:
+                check_private(item.submission)
+                complete.append(item)
+            except RuleViolation as violation:
+                self._settle(item, violation)
+        for at in range(0, len(complete), MAX_JOBS):
+            part = complete[at : at + MAX_JOBS]
+            found = self._pool.check([self._job(item.submission) for item in part])
+            found.add_done_callback(partial(self._checked, part))
+
+    def _job(self, submission: Submission) -> Job:
         block, opening = submission.block, submission.opening
         identifier = opening.identifier if opening else None
-        job = Job(blocks.checks(block, self._log_id), identifier, block.label)
-        self._pool.check(job).add_done_callback(partial(self._checked, item))
-        return item
+        return Job(submission.checks(self._log_id), identifier, block.label)
 
-    def _checked(self, item: _Waiting, checked: asyncio.Future[Failure | None]) -> None:
-        error = checked.exception()
-        failure = StoreError(str(error)) if error else checked.result()
-        if failure:
-            self._settle(item, failure)
-        elif item in self._taken:
-            self._ready.append(item)
-            self._wake.set()
+    def _checked(
+        self, items: Sequence[_Waiting], found: asyncio.Future[list[Failure | None]]
+    ) -> None:
+        for item, failure in zip(items, found.result(), strict=True):
+            if failure:
+                self._settle(item, failure)
+            elif item in self._taken:
+                self._ready.append(item)
+        self._wake.set()
 
     def _settle(self, item: _Waiting, verdict: Verdict) -> None:
         if item in self._taken:
             self._taken.remove(item)
-            item.done.set_result(verdict)
+            item.request.settle(item.place, verdict)
             # The last one that a stopping log waits for may have been refused early.
             self._wake.set()
 
@@ -239,6 +268,18 @@ class Sequencer:
                 return
         if 0 < len(self._ready) < self._settings.max_batch:
             await asyncio.sleep(self._settings.linger)
+            await self._fill()
+
+    async def _fill(self) -> None:
+        """Wait until half of what was taken is ready: the other half is checked meanwhile.
+
+        A few large batches cost less than many small ones.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while len(self._ready) < min(len(self._taken) / 2, self._settings.max_batch):
+                    self._wake.clear()
+                    await self._wake.wait()
 
     def _until_heartbeat(self) -> float:
         """Seconds until the log has been silent for too long, 0 if it has."""
@@ -250,11 +291,11 @@ class Sequencer:
         del self._ready[: len(batch)]
         started = time.perf_counter()
         try:
-            planned = await self._planned(batch)
+            planned, private = await self._planned(batch)
             if len(planned.commit.entries) == 1 and self._until_heartbeat():
                 receipts = None
             else:
-                receipts = await self._finish(planned.commit, _private(batch, planned))
+                receipts = await self._finish(planned.commit, private)
                 self._report(planned.commit, time.perf_counter() - started)
         except (StoreFull, ClockError) as error:
             _logger.error("nothing was written, trying again", error=str(error))
@@ -267,21 +308,15 @@ class Sequencer:
         if self._observe:
             self._observe(Written(len(commit.entries) - 1, seconds, commit.after))
 
-    async def _planned(self, batch: Sequence[_Waiting]) -> Plan:
-        if len(batch) <= _SMALL_BATCH:
-            return self._plan(batch)
-        return await self._call(self._plan, batch)
-
-    def _plan(self, batch: Sequence[_Waiting]) -> Plan:
-        # By identity: two submissions of one block may bring different boxes.
-        boxes = {id(item.submission.block): item.submission.boxes for item in batch}
-
-        def vet(block: Block, outcome: Outcome) -> None:
-            check_boxes(boxes[id(block)], outcome)
-
+    async def _planned(self, batch: Sequence[_Waiting]) -> tuple[Plan, list[PrivateItem]]:
         with self._store.view() as view:
             now = self._clock.now(view.head.time)
-            return plan(view, [item.submission.block for item in batch], now, vet)
+            planning = VettedBatch(view, now, self._private.membership)
+            results: list[Admission | RuleViolation] = []
+            for at in range(0, len(batch), _PORTION):
+                results += [planning.admit(item.submission) for item in batch[at : at + _PORTION]]
+                await asyncio.sleep(0)
+            return Plan(planning.close(), tuple(results)), planning.items
 
     async def _finish(self, commit: Commit, private: Sequence[PrivateItem]) -> Receipts:
         """Make a planned batch durable, signed and published, in the order that is safe."""
@@ -370,15 +405,6 @@ def calm_collector() -> None:
     took a fifth of the time.
     """
     gc.set_threshold(100_000, 50, 100)
-
-
-def _private(batch: Sequence[_Waiting], planned: Plan) -> list[PrivateItem]:
-    """What came along with the blocks that are admitted."""
-    return [
-        item.submission.private(result.outcome)
-        for item, result in zip(batch, planned.results, strict=True)
-        if isinstance(result, Admission)
-    ]
 
 
 def sign_head(origin: str, head: Head, log_key: SigningKey) -> bytes:

@@ -4,7 +4,7 @@ Run as `python -m ledger.log.worker` by `ledger.log.pool`. Frames are u32(length
 out; the first one in is the VRF seed, so that it stands in no argument list. A frame of tasks is
 answered by a frame of results, in their order:
 
-    (CHECK, signatures, delegation, entering, identifier or None, label)  ->  None
+    (CHECK, signatures, inner, entering, identifier or None, label)  ->  None
     (PROVE, identifier)                                                   ->  (label, proof)
 
 or, for either, (what is at fault, rule, detail).
@@ -16,6 +16,7 @@ takes a fifth of the time of pickled objects.) The process ends when its input d
 from __future__ import annotations
 
 import marshal
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -29,6 +30,9 @@ from ledger.tree import vrf
 CHECK = 0
 PROVE = 1
 LENGTH_BYTES = 4
+
+_NICE = 5
+"""Where cores are few, the server goes first: all wait for it, and for workers only it does."""
 
 Task: TypeAlias = tuple[Any, ...]
 Result: TypeAlias = tuple[Any, ...] | None
@@ -61,12 +65,12 @@ def _perform_one(vrf_seed: bytes, kind: int, *fields: Any) -> Result:
 def _check(
     vrf_seed: bytes,
     signatures: tuple[tuple[bytes, bytes, bytes], ...],
-    delegation: tuple[tuple[bytes, bytes, bytes], ...],
+    inner: tuple[tuple[str, bytes, bytes, bytes], ...],
     entering: tuple[bytes, ...],
     identifier: str | None,
     label: bytes,
 ) -> Result:
-    blocks.perform(Checks(signatures, delegation, entering))
+    blocks.perform(Checks(signatures, inner, entering))
     if identifier is not None and _label(vrf_seed, identifier) != label:
         raise RuleViolation("R-71.4", "the label is not the identifier's")
     return None
@@ -95,6 +99,7 @@ def main() -> None:
     # Ctrl-C and a service's stop reach the whole group: the server decides when its workers end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    os.nice(_NICE)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     try:
         vrf_seed = _read(source)

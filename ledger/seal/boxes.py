@@ -1,4 +1,6 @@
-"""Boxes: 32-byte X25519 secrets sealed to the public keys of their recipients (55-boxes).
+"""Boxes: secrets of 32 bytes, sealed to the public keys of their recipients (55-boxes).
+
+What is inside is the secret of an X25519 key, or the seed of a group's signing key.
 
 A block commits to the tree over the leaves `[recipient, box]`, so a recipient can check that the
 box it is given is the one that the block's author meant, at its place among the others.
@@ -18,29 +20,42 @@ from nacl.bindings import crypto_box_seal, crypto_box_seal_open
 from nacl.exceptions import CryptoError
 
 from ledger.errors import MalformedInput
-from ledger.format.keys import EncryptionKey
+from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.tree import merkle
 
 BOX_BYTES = 80
 """R-55.2: 32 bytes of ephemeral key, 16 of authenticator, 32 of secret."""
 
 
-def seal(secret: EncryptionKey, recipient: bytes) -> bytes:
+def seal(secret: EncryptionKey | SigningKey, recipient: bytes) -> bytes:
     """A box that hands `secret` to whoever holds the secret of the public key `recipient`."""
-    return crypto_box_seal(secret.secret, recipient)
+    inside = secret.seed if isinstance(secret, SigningKey) else secret.secret
+    return crypto_box_seal(inside, recipient)
 
 
 def open_box(box: bytes, key: EncryptionKey, expected: bytes) -> EncryptionKey:
     """The secret in `box`, if its public half is `expected`. Raises `MalformedInput` (R-55.4)."""
-    if len(box) != BOX_BYTES:
-        raise MalformedInput("R-55.2", f"a box of {len(box)} bytes, not {BOX_BYTES}")
-    try:
-        opened = EncryptionKey(crypto_box_seal_open(box, key.public, key.secret))
-    except CryptoError as error:
-        raise MalformedInput("R-55.4", "the box does not open with this key") from error
+    opened = EncryptionKey(_open(box, key))
     if opened.public != expected:
         raise MalformedInput("R-55.4", "the box holds another key than the chain names")
     return opened
+
+
+def open_seed(box: bytes, key: EncryptionKey, expected: bytes) -> SigningKey:
+    """The signing key whose seed is in `box`, likewise."""
+    opened = SigningKey(_open(box, key))
+    if opened.public != expected:
+        raise MalformedInput("R-55.4", "the box holds another key than the chain names")
+    return opened
+
+
+def _open(box: bytes, key: EncryptionKey) -> bytes:
+    if len(box) != BOX_BYTES:
+        raise MalformedInput("R-55.2", f"a box of {len(box)} bytes, not {BOX_BYTES}")
+    try:
+        return crypto_box_seal_open(box, key.public, key.secret)
+    except CryptoError as error:
+        raise MalformedInput("R-55.4", "the box does not open with this key") from error
 
 
 def box_root(recipients: Sequence[bytes], boxes: Sequence[bytes]) -> bytes:
@@ -67,5 +82,7 @@ def _leaves(recipients: Sequence[bytes], boxes: Sequence[bytes]) -> list[bytes]:
 
 
 def _leaf(recipient: bytes, box: bytes) -> bytes:
-    # Two byte strings: nothing that the strict encoder would refuse.
+    # The CBOR of two byte strings: by hand, for there are several in each block.
+    if len(box) == BOX_BYTES:
+        return merkle.leaf_hash(b"\x82\x58\x20" + recipient + b"\x58\x50" + box)
     return merkle.leaf_hash(cbor2.dumps([recipient, box]))

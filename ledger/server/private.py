@@ -1,22 +1,24 @@
 """Labels and boxes: what is answered to somebody in particular (R-72).
 
-The checks are pure: they read the published state and raise `RuleViolation`, R-72.1 where it is
-unknown who asks, R-72.2 and R-72.3 where that one may not.
+Each access is decided by the published state and by memberships that were verified at admission;
+nothing is taken on the caller's word. `RuleViolation` is R-72.1 where it is unknown who asks, and
+another of R-72 where that one may not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ledger.errors import BadSignature, RuleViolation
 from ledger.format import block as blocks
 from ledger.format import cose, entry, wire
-from ledger.format.bodies import Body, Delegation, DeviceRevoke, UserCreate
-from ledger.rules.state import LogState, UserState
+from ledger.format.bodies import KEY_BYTES, Delegation
+from ledger.rules.state import Device, LogState, UserState, is_retired
 from ledger.seal.boxes import box_proof
+from ledger.server.groups import Groups
 from ledger.server.problems import Problem
 from ledger.server.service import Service, log_state
 from ledger.store.port import Reader
-
-_KEY_BYTES = 32
 
 
 def check_label_request(
@@ -40,9 +42,8 @@ def check_label_request(
 
 async def label(service: Service, body: bytes) -> wire.LabelAnswer:
     """The label of the identifier that the asker's delegation commits to, and its VRF proof."""
-    asked = wire.Authenticated.decode(body)
-    signer = asked.login.check(asked.request, wire.LABELS_PATH, service.log_id, service.now())
-    request = wire.LabelRequest.decode(asked.request)
+    asked, signer = authenticated(service, body, wire.LABELS_PATH)
+    request = wire.LabelRequest.decode(asked)
     with service.store.reader() as reader:
         log = log_state(reader)
     check_label_request(request, signer, log, service.log_id, service.now())
@@ -50,35 +51,52 @@ async def label(service: Service, body: bytes) -> wire.LabelAnswer:
 
 
 def box(service: Service, body: bytes) -> wire.BoxAnswer:
-    """The box that came with a block for a device of its user (R-72.3)."""
-    asked = wire.Authenticated.decode(body)
-    signer = asked.login.check(asked.request, wire.BOXES_PATH, service.log_id, service.now())
-    request = wire.BoxRequest.decode(asked.request)
+    """A box that came with a block, for who holds the key that it is sealed to (R-72.3)."""
+    asked, signer = authenticated(service, body, wire.BOXES_PATH)
+    request = wire.BoxRequest.decode(asked)
     with service.store.reader() as reader:
-        block_hash = find_block(reader, request, signer)
-    kept = service.private.boxes(block_hash) or ()
-    recipients = [item[:_KEY_BYTES] for item in kept]
-    if request.recipient not in recipients:
-        raise Problem("no-box", "that block brought no box for this key", rule="R-72.3")
-    position = recipients.index(request.recipient)
-    sealed = [item[_KEY_BYTES:] for item in kept]
-    proof = box_proof(recipients, sealed, position)
-    return wire.BoxAnswer(position, len(kept), sealed[position], tuple(proof))
+        user, device = caller(reader, request.user, signer, "R-72.3")
+        holds = _holding(Groups(reader, service.private), request, user, device)
+        block = _block_of(reader, request)
+    if block is None:
+        raise Problem("no-box", "no block of this label stands there", rule="R-72.3")
+    kept = service.private.boxes(block.hash) or ()
+    recipients = [item[:KEY_BYTES] for item in kept]
+    if request.position >= len(kept) or not holds(recipients[request.position]):
+        raise RuleViolation("R-72.3", "the box there is not sealed to a key of the holder")
+    sealed = [item[KEY_BYTES:] for item in kept]
+    proof = box_proof(recipients, sealed, request.position)
+    return wire.BoxAnswer(len(kept), sealed[request.position], tuple(proof))
 
 
-def find_block(reader: Reader, asked: wire.BoxRequest, signer: bytes) -> bytes:
-    """The hash of the block that is asked for, if `signer` may have that box of it (R-72.3)."""
-    chain = reader.chain(asked.label)
+def authenticated(service: Service, body: bytes, path: str) -> tuple[bytes, bytes]:
+    """The request that is asked, and the key that asks (R-72.1)."""
+    asked = wire.Authenticated.decode(body)
+    signer = asked.login.check(asked.request, path, service.log_id, service.now())
+    return asked.request, signer
+
+
+def caller(reader: Reader, label: bytes, signer: bytes, rule: str) -> tuple[UserState, Device]:
+    """The user who asks, and the device; `RuleViolation` if the key is none of that user's."""
+    chain = reader.chain(label)
     state = chain.state if chain else None
     device = state.device(signer) if isinstance(state, UserState) else None
-    if device is None:
-        raise RuleViolation("R-72.3", "the login is not by a device of this user")
-    block = _block_of(reader, asked)
-    if asked.recipient not in (device.encryption, block and _brought(block.body)):
-        raise RuleViolation("R-72.3", "the recipient is neither this device nor the block's key")
-    if block is None:
-        raise Problem("no-box", "no block of this user stands there", rule="R-72.3")
-    return block.hash
+    if device is None or not isinstance(state, UserState):
+        raise RuleViolation(rule, "the login is not by a device of this user")
+    return state, device
+
+
+def _holding(
+    groups: Groups, asked: wire.BoxRequest, user: UserState, device: Device
+) -> Callable[[bytes], bool]:
+    """Tells whether a key is one of the holder's, who is the user or a group of theirs."""
+    if asked.holder == asked.user:
+        own = (device.encryption, user.user_key)
+        return lambda key: key in own or is_retired(user.retired, key)
+    state = groups.state(asked.holder)
+    if state is None or not groups.holds(asked.holder, asked.user, user.epoch):
+        raise RuleViolation("R-72.3", "the user is no member of the holder")
+    return lambda key: key == state.encryption or is_retired(state.retired, key)
 
 
 def _block_of(reader: Reader, asked: wire.BoxRequest) -> blocks.Block | None:
@@ -89,8 +107,3 @@ def _block_of(reader: Reader, asked: wire.BoxRequest) -> blocks.Block | None:
     found = entry.parse(data)
     block = blocks.parse(found.body) if found.kind == entry.BLOCK else None
     return block if block and block.label == asked.label else None
-
-
-def _brought(body: Body) -> bytes | None:
-    """The user key that a block brings."""
-    return body.user_key if isinstance(body, UserCreate | DeviceRevoke) else None

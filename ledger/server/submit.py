@@ -14,6 +14,7 @@ from ledger.errors import (
 from ledger.format import block as blocks
 from ledger.format import wire
 from ledger.format.identity import check_identifier
+from ledger.format.statement import Statement
 from ledger.log import sequencer
 from ledger.log.admission import Submission
 from ledger.server.service import Service
@@ -46,7 +47,8 @@ def _parse(item: wire.Submission) -> Submission | MalformedInput:
     try:
         if item.opening:
             check_identifier(item.opening.identifier)
-        return Submission(blocks.parse(item.block), item.boxes, item.opening)
+        statement = None if item.statement is None else Statement.parse(item.statement)
+        return Submission(blocks.parse(item.block), item.boxes, item.opening, statement)
     except MalformedInput as error:
         return error
 

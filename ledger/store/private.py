@@ -1,7 +1,9 @@
 """What comes with blocks and is not for everybody, in an LMDB environment of its own.
 
-Boxes stand by block hash, openings by label. They are made durable before the block is, so the
-store may hold more than the log refers to, and never less. Only its owner may read the directory.
+Boxes, statements and memberships stand by block hash, openings by label. They are made durable
+before the block is, so the store may hold more than the log refers to, and never less; and what
+stands by a block's hash is never ahead of its chain. Leaves and grants stand by their group. Only
+its owner may read the directory.
 
 >>> store = PrivateStore(path, create=True)                       # doctest: +SKIP
 >>> store.put([PrivateItem(block.hash, block.label, boxes, None)])  # doctest: +SKIP
@@ -12,6 +14,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import cbor2
@@ -22,6 +25,9 @@ from ledger.store.port import PrivateItem
 
 KIND = "keyroll private store 1"
 BOXES, OPENINGS = "boxes", "openings"
+STATEMENTS, MEMBERSHIPS = "statements", "memberships"
+LEAVES, GRANTS = "leaves", "grants"
+TABLES = (BOXES, OPENINGS, STATEMENTS, MEMBERSHIPS, LEAVES, GRANTS)
 
 _NONCE_BYTES = 32
 _MAX_BYTES = 2**24  # of our own records: no more than a sanity check
@@ -41,7 +47,7 @@ class PrivateStore:
         self._environment = Environment(
             path,
             KIND,
-            (BOXES, OPENINGS),
+            TABLES,
             create=create,
             check=check,
             map_size=map_size,
@@ -54,9 +60,12 @@ class PrivateStore:
         # Types as the port says; the strict encoder would check them once more, for 5 µs a block.
         boxes = {item.block_hash: cbor2.dumps([*item.boxes]) for item in items}
         openings = {item.label: cbor2.dumps([*item.opening]) for item in items if item.opening}
+        stated = sorted((item.block_hash, item.statement) for item in items if item.statement)
         with self._environment.write() as transaction:
             transaction.put(BOXES, sorted(boxes.items()))
             transaction.put(OPENINGS, sorted(openings.items()))
+            transaction.put(STATEMENTS, ((key, raw) for key, (raw, _) in stated))
+            transaction.put(MEMBERSHIPS, ((key, after) for key, (_, after) in stated))
 
     def boxes(self, block_hash: bytes) -> tuple[bytes, ...] | None:
         stored = self._get(BOXES, block_hash)
@@ -71,10 +80,41 @@ class PrivateStore:
         nonce, identifier = array(stored, 2, "opening")
         return bstr(nonce, _NONCE_BYTES, "nonce"), text(identifier, _MAX_BYTES, "identifier")
 
+    def statement(self, block_hash: bytes) -> bytes | None:
+        return self._read(STATEMENTS, block_hash)
+
+    def membership(self, block_hash: bytes) -> bytes | None:
+        return self._read(MEMBERSHIPS, block_hash)
+
+    def put_leave(self, group: bytes, user: bytes, leave: bytes) -> None:
+        self._put_one(LEAVES, group + user, leave)
+
+    def leaves(self, group: bytes) -> list[bytes]:
+        return self._below(LEAVES, group)
+
+    def put_grant(self, group: bytes, sender: bytes, user: bytes, grant: bytes) -> None:
+        self._put_one(GRANTS, group + sender + user, grant)
+
+    def grants(self, group: bytes, sender: bytes = b"") -> list[bytes]:
+        return self._below(GRANTS, group + sender)
+
     def close(self) -> None:
         self._environment.close()
 
     def _get(self, table: str, key: bytes) -> Value:
-        with self._environment.read() as transaction:
-            stored = transaction.get(table, key)
+        stored = self._read(table, key)
         return None if stored is None else decode(stored, _MAX_BYTES)
+
+    def _read(self, table: str, key: bytes) -> bytes | None:
+        with self._environment.read() as transaction:
+            return transaction.get(table, key)
+
+    def _put_one(self, table: str, key: bytes, value: bytes) -> None:
+        with self._environment.write() as transaction:
+            transaction.put(table, [(key, value)])
+
+    def _below(self, table: str, prefix: bytes) -> list[bytes]:
+        """The values of all keys that begin so."""
+        with self._environment.read() as transaction:
+            rows = takewhile(lambda row: row[0].startswith(prefix), transaction.scan(table, prefix))
+            return [value for _, value in rows]

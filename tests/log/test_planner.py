@@ -9,11 +9,11 @@ import pytest
 
 from ledger.errors import RuleViolation, StaleAnchor, StaleHead
 from ledger.format import entry
-from ledger.format.block import LOG_LABEL, Anchor, Block
+from ledger.format.block import LOG_LABEL, Anchor
 from ledger.format.bodies import DAY_MS
 from ledger.log.commit import NO_LINK, Commit
-from ledger.log.planner import Admission, plan
-from ledger.rules.context import Outcome
+from ledger.log.planner import Admission, Batch, plan
+from ledger.rules.context import Context, Outcome
 from ledger.tree.merkle import EMPTY_ROOT, leaf_hash, root_of
 from tests.support.actors import NOW, LogActor, User, Written, seed
 from tests.support.memory import MemoryLog
@@ -222,17 +222,18 @@ def same(one: Commit, two: Commit) -> bool:
 
 
 def test_vetting_keeps_out_what_the_rules_admit(town: Town) -> None:
-    def vet(block: Block, outcome: Outcome) -> None:
+    def vet(at: Context, outcome: Outcome) -> None:
         assert outcome.recipients
-        if block.label == BOB:
+        assert (batch.chain(at.block.label) is None) == (at.block.seq == 0)
+        if at.block.label == BOB:
             raise RuleViolation("R-55.3", "not bob")
 
-    blocks = [town.newcomer("bob").block, town.ada.add(town.log.anchor).block]
-    planned = plan(town.log, blocks, NOW, vet)
-    assert isinstance(planned.results[0], RuleViolation)
-    assert isinstance(planned.results[1], Admission)
-    assert planned.results[1].index == 4
-    assert len(planned.commit.entries) == 2
+    batch = Batch(town.log, NOW)
+    assert isinstance(batch.admit(town.newcomer("bob").block, vet), RuleViolation)
+    admitted = batch.admit(town.ada.add(town.log.anchor).block, vet)
+    assert isinstance(admitted, Admission)
+    assert admitted.index == 4
+    assert len(batch.close().entries) == 2
 
 
 def test_no_blocks_are_a_heartbeat(town: Town) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from ledger.log.planner import View
 from ledger.log.pool import CheckPool
 from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, found
 from ledger.store.lmdb import LmdbStore
-from ledger.store.port import Reader, Staged, Store
+from ledger.store.port import Lookup, Reader, Staged, Store
 from ledger.store.private import PrivateStore
 from tests.log.world import HEARTBEAT, SETTINGS, Hands, Running, running, submission, until
 from tests.support.actors import NOW, LogActor, User, Written, signing_key
@@ -190,12 +190,17 @@ async def test_stopping_answers_what_was_taken(tmp_path: Path) -> None:
 
 async def test_who_goes_away_takes_nothing_back(tmp_path: Path) -> None:
     async with running(tmp_path / "log") as log:
-        ada = log.user("ada")
-        asking = asyncio.create_task(log.submit(ada))
+        ada, bob = log.user("ada"), log.user("bob")
+        asking = asyncio.create_task(log.submit(ada, bob))
         await asyncio.sleep(0)
         asking.cancel()
         await until(lambda: not log.sequencer.queued)
-        assert await log.admit(ada) == [Admitted(2, NOW)]
+        assert await log.admit(ada, bob) == [Admitted(2, NOW), Admitted(3, NOW)]
+
+
+async def test_who_hands_in_nothing_is_answered(tmp_path: Path) -> None:
+    async with running(tmp_path / "log") as log:
+        assert await log.sequencer.submit([]) == []
 
 
 async def test_an_idle_log_beats(tmp_path: Path) -> None:
@@ -271,6 +276,9 @@ class Between:
 
     def reader(self) -> AbstractContextManager[Reader]:
         return self._store.reader()
+
+    def lookup(self, labels: Collection[bytes]) -> AbstractContextManager[Lookup]:
+        return self._store.lookup(labels)
 
     def view(self) -> AbstractContextManager[View]:
         return self._store.view()

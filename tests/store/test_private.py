@@ -48,6 +48,33 @@ def test_what_is_put_comes_back(store: PrivateStore, path: Path) -> None:
     again.close()
 
 
+def test_statements_and_memberships_stand_by_block(store: PrivateStore, path: Path) -> None:
+    stated = PrivateItem(b"s" * 32, b"g" * 32, (), None, (b"statement", b"membership"))
+    store.put([ITEM, stated])
+    store.close()
+    again = PrivateStore(path)
+    assert again.statement(b"s" * 32) == b"statement"
+    assert again.membership(b"s" * 32) == b"membership"
+    assert again.statement(ITEM.block_hash) is None
+    assert again.membership(ITEM.block_hash) is None
+    again.close()
+
+
+def test_leaves_and_grants_stand_by_group(store: PrivateStore) -> None:
+    first, last, other = b"g" * 32, b"g" * 31 + b"h", b"\xff" * 32
+    for group in (first, last, other):
+        store.put_leave(group, b"u" * 32, b"an older leave")
+        store.put_leave(group, b"u" * 32, group[-1:] + b" leaves")
+        store.put_grant(group, b"s" * 32, b"u" * 32, b"granted to s")
+        store.put_grant(group, b"t" * 32, b"u" * 32, b"granted to t")
+    assert store.leaves(first) == [b"g leaves"]
+    assert store.leaves(other) == [b"\xff leaves"]
+    assert store.leaves(b"n" * 32) == []
+    assert store.grants(last) == [b"granted to s", b"granted to t"]
+    assert store.grants(last, b"t" * 32) == [b"granted to t"]
+    assert store.grants(last, b"u" * 32) == []
+
+
 def test_nothing_to_put(store: PrivateStore) -> None:
     store.put([])
     assert store.boxes(ITEM.block_hash) is None
