@@ -1,6 +1,7 @@
 """What a person's device keeps to itself: whose it is, its keys, and a block on its way.
 
-    account  = [1, log id, identity / null, [* device], [* user key], pending / null]
+    account  = [1, log id, identity / null, [* device], [* user key], pending / null,
+                [* group's encryption key], [* group's signing key]]
     identity = [label, opening, VRF proof]
     device   = [seed of the signing key, secret encryption key, kind]
 
@@ -21,7 +22,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ledger.errors import MalformedInput, StoreError
 from ledger.format.bodies import DeviceKeys, DeviceKind
@@ -30,6 +31,8 @@ from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.format.wire import Submission
 from ledger.tree import vrf
+
+T = TypeVar("T")
 
 MAX_ACCOUNT_BYTES = 4 * 1_048_576
 _VERSION = 1
@@ -89,7 +92,7 @@ class Identity:
 
 
 def new_encryption_key() -> EncryptionKey:
-    """A new X25519 key, for a device or a user."""
+    """A new X25519 key, for a device, a user or a group."""
     return EncryptionKey(os.urandom(32))
 
 
@@ -97,7 +100,8 @@ def new_encryption_key() -> EncryptionKey:
 class Account:
     """One person's devices in this place. Who it is may be unknown until they have joined.
 
-    `devices` and `user_keys` may hold some that never entered the chain, or have left it.
+    `devices` and `user_keys` may hold some that never entered the chain, or have left it. What a
+    group's members share is in `group_keys` (to decrypt) and `group_signers` (of its admins).
     """
 
     log_id: bytes
@@ -105,32 +109,50 @@ class Account:
     devices: tuple[DeviceSecret, ...] = ()
     user_keys: tuple[EncryptionKey, ...] = field(default=(), repr=False)
     pending: Submission | None = field(default=None, repr=False)
+    group_keys: tuple[EncryptionKey, ...] = field(default=(), repr=False)
+    group_signers: tuple[SigningKey, ...] = field(default=(), repr=False)
 
     def user_key(self, public: bytes) -> EncryptionKey | None:
         """The user key with this public half."""
         return next((key for key in self.user_keys if key.public == public), None)
 
+    def group_key(self, public: bytes | None) -> EncryptionKey | None:
+        """The encryption key of a group with this public half."""
+        return next((key for key in self.group_keys if key.public == public), None)
+
+    def group_signer(self, public: bytes | None) -> SigningKey | None:
+        """The signing key of a group with this public half."""
+        return next((key for key in self.group_signers if key.public == public), None)
+
     def with_keys(
-        self, devices: Iterable[DeviceSecret], user_keys: Iterable[EncryptionKey]
+        self,
+        devices: Iterable[DeviceSecret] = (),
+        user_keys: Iterable[EncryptionKey] = (),
+        group_keys: Iterable[EncryptionKey] = (),
+        group_signers: Iterable[SigningKey] = (),
     ) -> Account:
-        """This account with those of `devices` and `user_keys` that it did not hold."""
-        new_devices = tuple(device for device in devices if device not in self.devices)
-        new_keys = tuple(key for key in user_keys if key not in self.user_keys)
+        """This account with those of the secrets that it did not hold."""
         return replace(
-            self, devices=self.devices + new_devices, user_keys=self.user_keys + new_keys
+            self,
+            devices=_joined(self.devices, devices),
+            user_keys=_joined(self.user_keys, user_keys),
+            group_keys=_joined(self.group_keys, group_keys),
+            group_signers=_joined(self.group_signers, group_signers),
         )
 
     @classmethod
     def decode(cls, data: bytes) -> Account:
-        f = array(decode(data, MAX_ACCOUNT_BYTES), 6, "account")
+        f = array(decode(data, MAX_ACCOUNT_BYTES), 8, "account")
         if uint(f[0], "version") != _VERSION:
             raise MalformedInput("R-41.2", "this version of accounts is unknown")
         return cls(
             bstr(f[1], 32, "log id"),
             None if f[2] is None else Identity.parse(f[2]),
             tuple(map(DeviceSecret.parse, items(f[3], 0, _MAX_KEYS, "devices"))),
-            tuple(EncryptionKey(bstr(k, 32, "secret")) for k in items(f[4], 0, _MAX_KEYS, "keys")),
+            _encryption_keys(f[4]),
             None if f[5] is None else Submission.parse(f[5]),
+            _encryption_keys(f[6]),
+            tuple(SigningKey(bstr(k, 32, "seed")) for k in items(f[7], 0, _MAX_KEYS, "seeds")),
         )
 
     def encode(self) -> bytes:
@@ -138,7 +160,19 @@ class Account:
         devices: list[Value] = [device.to_value() for device in self.devices]
         keys: list[Value] = [key.secret for key in self.user_keys]
         pending = self.pending.to_value() if self.pending else None
-        return encode([_VERSION, self.log_id, identity, devices, keys, pending])
+        group_keys: list[Value] = [key.secret for key in self.group_keys]
+        seeds: list[Value] = [key.seed for key in self.group_signers]
+        header: list[Value] = [_VERSION, self.log_id, identity, devices, keys, pending]
+        return encode([*header, group_keys, seeds])
+
+
+def _joined(held: tuple[T, ...], more: Iterable[T]) -> tuple[T, ...]:
+    return held + tuple(one for one in more if one not in held)
+
+
+def _encryption_keys(value: Value) -> tuple[EncryptionKey, ...]:
+    found = items(value, 0, _MAX_KEYS, "keys")
+    return tuple(EncryptionKey(bstr(key, 32, "secret")) for key in found)
 
 
 class Vault(Protocol):

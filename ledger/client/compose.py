@@ -31,7 +31,7 @@ from ledger.format.bodies import (
     UserReset,
 )
 from ledger.format.identity import IdentityToken
-from ledger.format.keys import EncryptionKey
+from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.format.wire import Submission
 from ledger.rules.state import Device
 from ledger.seal.boxes import box_root, seal
@@ -135,7 +135,7 @@ def close(place: Place, author: DeviceSecret) -> Submission:
     return Submission(place.write(BlockType.USER_CLOSE, body, [author.signing]))
 
 
-def sealed(handovers: Sequence[tuple[bytes, EncryptionKey]]) -> Boxes:
+def sealed(handovers: Sequence[tuple[bytes, EncryptionKey | SigningKey]]) -> Boxes:
     """Box root and boxes that hand each recipient (a public key) its secret, in this order."""
     boxes = tuple(seal(secret, recipient) for recipient, secret in handovers)
     return box_root([recipient for recipient, _ in handovers], boxes), boxes

@@ -10,6 +10,7 @@ which somebody has verified before: signatures and anchors are not checked here,
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -51,25 +52,38 @@ def log_history(log_id: bytes, entries: Iterable[tuple[int, bytes]]) -> list[Log
     states: list[LogState] = []
     chain: Chain | None = None
     for index, data in entries:
-        chain = _step(states, log_id, chain, index, data).chain
+        chain = step(states, log_id, chain, index, data).chain
         if not isinstance(chain.state, LogState):
             raise RuleViolation("R-43.2", "a block of another chain")
         states.append(chain.state)
     return states
 
 
-def history(
-    log: Sequence[LogState], log_id: bytes, entries: Iterable[tuple[int, bytes]]
-) -> Iterator[Step]:
-    """The steps of a user's chain, whose `entries` are (leaf index, entry), from its first on.
+def log_before(log: Sequence[LogState], index: int) -> LogState:
+    """The log's own state just before leaf `index`, which is not the first."""
+    return log[_count_before(log, index) - 1]
 
-    Raises `MalformedInput` or `RuleViolation` where they are no chain of this log.
+
+def _count_before(log: Sequence[LogState], index: int) -> int:
+    """How many of the log's own blocks stand before leaf `index`."""
+    return bisect_left(log, index, key=lambda state: state.index)
+
+
+def history(
+    log: Sequence[LogState],
+    log_id: bytes,
+    entries: Iterable[tuple[int, bytes]],
+    chain: Chain | None = None,
+) -> Iterator[Step]:
+    """The steps of a user's or a group's chain, whose `entries` are (leaf index, entry).
+
+    They are those that follow `chain`, from the first on if it is None. Raises `MalformedInput` or
+    `RuleViolation` where they are no chain of this log.
     """
-    chain: Chain | None = None
     for index, data in entries:
-        step = _step(log, log_id, chain, index, data)
-        chain = step.chain
-        yield step
+        found = step(log, log_id, chain, index, data)
+        chain = found.chain
+        yield found
 
 
 def events(steps: Iterable[Step]) -> list[Event]:
@@ -81,14 +95,18 @@ def events(steps: Iterable[Step]) -> list[Event]:
     ]
 
 
-def _step(
+def step(
     log: Sequence[LogState], log_id: bytes, chain: Chain | None, index: int, data: bytes
 ) -> Step:
+    """What the entry `data` at leaf `index` does to `chain`, by the rules alone.
+
+    `log` are the log's own states so far, none for its first block.
+    """
     item = entry.parse(data)
     block = blocks.parse(item.body)
-    before = [state for state in log if state.index < index]
+    before = _count_before(log, index)
     if before:
-        outcome = table.apply(Context(block, index, item.time, before[-1], log_id), chain)
+        outcome = table.apply(Context(block, index, item.time, log[before - 1], log_id), chain)
     else:
         outcome = Outcome(table.found(block, item.time))
     accumulator = accumulate(chain.accumulator if chain else ZERO_HASH, index, leaf_hash(data))

@@ -60,10 +60,15 @@ def open_handed(
 
     Raises `MalformedInput` (R-20.3, R-55.2, R-55.4).
     """
-    recipients, root = step.outcome.recipients, step.outcome.box_root
-    position, count = recipients.index(key.public), len(recipients)
-    if (answer.position, answer.count) != (position, count) or root is None:
-        given = f"box {answer.position} of {answer.count}"
-        raise MalformedInput("R-55.4", f"{given} is not this key's: that is {position} of {count}")
-    verify_box(key.public, answer.box, position, count, answer.proof, root)
+    recipients = step.outcome.recipients
+    check_place(step, answer, recipients, recipients.index(key.public))
     return open_box(answer.box, key, expected)
+
+
+def check_place(step: Step, answer: BoxAnswer, recipients: Sequence[bytes], position: int) -> None:
+    """Check that the box came with `step` for the recipient at `position` (R-55.4)."""
+    count, root = len(recipients), step.outcome.box_root
+    if answer.count != count or root is None:
+        detail = f"the box is of {answer.count}, not of {count}, as the chain has it"
+        raise MalformedInput("R-55.4", detail)
+    verify_box(recipients[position], answer.box, position, count, answer.proof, root)

@@ -13,21 +13,24 @@ client asks about users is answered from it, without asking a server.
 A transaction is all or nothing, on disk and in memory: batches are kept only once they are proven
 to lie under a checkpoint. What is on disk was verified before it was written and is not judged
 again, but `check` can compare it with itself. One process uses a file at a time. A power cut may
-lose the newest transactions, never a part of one: they are fetched again.
+lose the newest transactions, never a part of one: they are fetched again. That goes for verified
+statements of groups, too: they are kept after the blocks that commit to them.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ledger.client import group_records
 from ledger.client import history as histories
 from ledger.client.database import open_file, told
+from ledger.client.groups import Resolved
 from ledger.client.history import Step
 from ledger.errors import LogMisbehaved, MalformedInput, RuleViolation, StoreError, UsageError
 from ledger.format import block as blocks
@@ -39,13 +42,14 @@ from ledger.rules.state import Chain, LogState, UserState
 from ledger.tree.directory import EMPTY, Directory
 from ledger.tree.merkle import EMPTY_ROOT, Frontier
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE entries (leaf INTEGER PRIMARY KEY, data BLOB NOT NULL, link INTEGER)",
     "CREATE TABLE chains (label BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE ends (size INTEGER PRIMARY KEY, root BLOB NOT NULL, time INTEGER NOT NULL)",
     "CREATE TABLE buckets (prefix BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    *group_records.SCHEMA,
 )
 
 _CONTENTS = (
@@ -155,20 +159,28 @@ class Replica:
         _, data = self._entries_of(block.label)[block.seq]
         return entry.parse(data).body == raw
 
-    def history(self, label: bytes) -> list[Step]:
-        """What each block of a user's chain did, from the first on. Empty if there is none."""
+    def history(self, label: bytes, after: Chain | None = None) -> list[Step]:
+        """What each block of a user's or a group's chain did, from the first on, or `after`.
+
+        Empty if there is none.
+        """
         try:
-            log = histories.log_history(self.log_id, self._entries_of(LOG_LABEL))
-            return list(histories.history(log, self.log_id, self._entries_of(label)))
+            entries = self._entries_of(label, after)
+            return list(histories.history(self.log_history(), self.log_id, entries, after))
         except (MalformedInput, RuleViolation) as error:
             raise _damaged() from error
 
-    def _entries_of(self, label: bytes) -> list[tuple[int, bytes]]:
-        """Leaf index and entry of each block of a chain, in their order."""
+    def log_history(self) -> list[LogState]:
+        """The log's own states, one a block of its chain."""
+        return histories.log_history(self.log_id, self._entries_of(LOG_LABEL))
+
+    def _entries_of(self, label: bytes, after: Chain | None = None) -> list[tuple[int, bytes]]:
+        """Leaf index and entry of each block of a chain, or of those `after`, in their order."""
         chain = self.chain(label)
         index = chain.state.index if chain else None
+        end = after.state.index if after else None
         found = []
-        while index is not None:
+        while index is not None and index != end:
             data, link = self._entry(index)
             found.append((index, data))
             index = link
@@ -179,6 +191,21 @@ class Replica:
         if row is None:
             raise _damaged()
         return row[0], row[1]
+
+    # --- groups
+
+    def resolved(self, group: bytes) -> Resolved | None:
+        """What was last verified of a group's statements; its chain may have gone on since."""
+        return group_records.resolved(self._db, group)
+
+    def statements(self, group: bytes) -> list[bytes]:
+        """The statements that led there, one a block, in their order."""
+        return group_records.statements(self._db, group)
+
+    def keep(self, group: bytes, resolved: Resolved, statements: Sequence[bytes]) -> None:
+        """Remember `statements`, now verified, the last of which led to `resolved`."""
+        with self.transaction():
+            group_records.write(self._db, group, resolved, statements)
 
     # --- writing
 
@@ -260,6 +287,15 @@ class Replica:
                     pairs = zip_longest(self._db.execute(query), again._db.execute(query))
                     if any(ours != theirs for ours, theirs in pairs):
                         raise _damaged()
+
+            with told():
+                labels = self._db.execute("SELECT label FROM memberships").fetchall()
+            for (label,) in labels:
+                self.check_group(label)
+
+    def check_group(self, group: bytes) -> None:
+        """Compare what is kept of a group's statements with its chain, likewise."""
+        group_records.check(self._db, group, self.history(group))
 
     def _load(self) -> None:
         """Fill what is kept in memory from disk."""

@@ -44,7 +44,7 @@ from ledger.errors import (
 )
 from ledger.format import cose, entry, wire
 from ledger.format.identity import IdentityToken
-from ledger.format.wire import Admitted, BoxAnswer, Submission
+from ledger.format.wire import Admitted, BoxAnswer, StatementAnswer, Submission
 from ledger.log.clock import wall_ms
 from ledger.log.commit import Head
 from ledger.log.planner import MAX_BATCH
@@ -263,13 +263,25 @@ class Log:
             raise LogMisbehaved(error.rule, error.detail, evidence) from error
         return identity
 
-    async def box(
-        self, label: bytes, index: int, recipient: bytes, signer: cose.Signer
-    ) -> BoxAnswer:
-        """The box for `recipient` that came with the block at `index`; unchecked (R-55.4)."""
-        request = wire.BoxRequest(label, index, recipient).encode()
-        body = self._authenticate(request, wire.BOXES_PATH, signer)
+    async def box(self, request: wire.BoxRequest, signer: cose.Signer) -> BoxAnswer:
+        """A box that came with a block; unchecked (R-55.4). `signer` is a device of the user."""
+        body = self._authenticate(request.encode(), wire.BOXES_PATH, signer)
         return BoxAnswer.decode(await self._transport.box(body))
+
+    async def statements(
+        self, request: wire.StatementRequest, signer: cose.Signer
+    ) -> StatementAnswer:
+        """A run of a group's statements, and wishes to leave it; unchecked (R-56)."""
+        body = self._authenticate(request.encode(), wire.STATEMENTS_PATH, signer)
+        return StatementAnswer.decode(await self._transport.statements(body))
+
+    async def hand_in_leave(self, leave: bytes) -> None:
+        """Have a wish to leave a group kept (R-56.12)."""
+        await self._transport.leave(leave)
+
+    async def hand_in_grant(self, grant: bytes) -> None:
+        """Have a grant to read a group's statements kept (R-56.12)."""
+        await self._transport.grant(grant)
 
     def _authenticate(self, request: bytes, path: str, signer: cose.Signer) -> bytes:
         return wire.authenticate(request, path, signer, self.log_id, self.clock())

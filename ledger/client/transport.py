@@ -23,8 +23,18 @@ import aiohttp
 
 from ledger.client.text import printable
 from ledger.errors import Busy, Refused, TransportError, UsageError
+from ledger.format.lookup import LOOKUP_PATH
+from ledger.format.lookup import MAX_BUNDLE_BYTES as MAX_LOOKUP_BYTES
 from ledger.format.note import MAX_NOTE_BYTES
-from ledger.format.wire import BLOCKS_PATH, BOXES_PATH, LABELS_PATH, MAX_ANSWER_BYTES
+from ledger.format.wire import (
+    BLOCKS_PATH,
+    BOXES_PATH,
+    GRANTS_PATH,
+    LABELS_PATH,
+    LEAVES_PATH,
+    MAX_ANSWER_BYTES,
+    STATEMENTS_PATH,
+)
 from ledger.tree.tiles import MAX_ENTRY, WIDTH, Bundle
 
 MAX_BUNDLE_BYTES = WIDTH * (MAX_ENTRY + 2)
@@ -33,6 +43,7 @@ CBOR = "application/cbor"
 
 _PROBLEM = "urn:keyroll:problem:"
 _ATTEMPTS = 4
+_DONE = (200, 204)
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 
@@ -61,9 +72,34 @@ class Transport(Protocol):
     async def box(self, request: bytes) -> bytes:
         """A `box-answer` to an authenticated `box-request`."""
 
+    async def statements(self, request: bytes) -> bytes:
+        """A `statement-answer` to an authenticated `statement-request`."""
+
+    async def leave(self, request: bytes) -> None:
+        """Nothing, once a wish to leave a group is kept."""
+
+    async def grant(self, request: bytes) -> None:
+        """Nothing, once a grant is kept."""
+
+
+class Lookups(Protocol):
+    """What a light client asks of a server, likewise."""
+
+    async def checkpoint(self) -> bytes:
+        """The newest checkpoint that the server shows: a signed note."""
+
+    async def consistency(self, old: int, new: int) -> bytes:
+        """A `proof` that the tree of `new` continues that of `old`."""
+
+    async def lookup(self, request: bytes) -> bytes:
+        """A `bundle` to an authenticated `lookup-request`."""
+
+    async def statements(self, request: bytes) -> bytes:
+        """A `statement-answer` to an authenticated `statement-request`."""
+
 
 class HttpTransport:
-    """A server at `url`. Fills `Transport`; use it within `async with`."""
+    """A server at `url`. Fills `Transport` and `Lookups`; use it within `async with`."""
 
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         """`timeout`: how many seconds may pass without a byte; an answer may take four times it."""
@@ -112,6 +148,18 @@ class HttpTransport:
     async def box(self, request: bytes) -> bytes:
         return await self._ask(BOXES_PATH, MAX_ANSWER_BYTES, request)
 
+    async def statements(self, request: bytes) -> bytes:
+        return await self._ask(STATEMENTS_PATH, MAX_ANSWER_BYTES, request)
+
+    async def lookup(self, request: bytes) -> bytes:
+        return await self._ask(LOOKUP_PATH, MAX_LOOKUP_BYTES, request)
+
+    async def leave(self, request: bytes) -> None:
+        await self._ask(LEAVES_PATH, 0, request)
+
+    async def grant(self, request: bytes) -> None:
+        await self._ask(GRANTS_PATH, 0, request)
+
     async def _ask(self, path: str, limit: int, body: bytes | None = None) -> bytes:
         """One question, asked again after a pause while nothing came of it."""
         pause = _FIRST_PAUSE
@@ -136,7 +184,7 @@ class HttpTransport:
             async with self._session.request(
                 method, self._base + path, data=body, headers=headers, allow_redirects=False
             ) as response:
-                if response.status == 200:
+                if response.status in _DONE:
                     return await _read(response, limit)
                 raise await _problem(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

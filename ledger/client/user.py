@@ -29,7 +29,7 @@ from ledger.format import cose
 from ledger.format.bodies import DeviceKind, Purpose
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import EncryptionKey
-from ledger.format.wire import Submission
+from ledger.format.wire import BoxRequest, Submission
 from ledger.rules.state import UserState, is_retired
 
 
@@ -44,7 +44,8 @@ class User:
         _check_log(account.log_id, log, "account")
         self.log = log
         self.identity = account.identity
-        self._writer = Writer(log, vault, account)
+        self.writer = Writer(log, vault, account)
+        """Gets blocks in, and keeps keys."""
 
     # --- becoming a user
 
@@ -61,7 +62,7 @@ class User:
                 raise RuleViolation("R-43.2", f"{user.identifier} is registered already")
             return compose.create(user._place(), token, *user._newest())
 
-        await user._writer.write(build, unless=user._is_in)
+        await user.writer.write(build, unless=user._is_in)
         return user
 
     @classmethod
@@ -83,7 +84,7 @@ class User:
         def is_reset() -> bool:
             return user._is_in() and user.state.epoch == done
 
-        await user._writer.write(build, unless=is_reset)
+        await user.writer.write(build, unless=is_reset)
         return user
 
     @classmethod
@@ -99,11 +100,11 @@ class User:
         await log.sync()
         if account.identity is None or not (account.pending or cls(log, vault)._is_in()):
             accepted = handover.accept(offer, account.devices[-1], log.replica, log.clock())
-            account = account.with_keys((), (accepted.user_key,))
+            account = account.with_keys(user_keys=(accepted.user_key,))
             account = replace(account, identity=offer.identity, pending=accepted.submission)
             vault.save(account)
         user = cls(log, vault)
-        await user._writer.settle()
+        await user.writer.settle()
         if not user._is_in():
             raise RuleViolation("R-43.1", "the offer came too late: ask for another")
         return user
@@ -131,7 +132,7 @@ class User:
     @property
     def account(self) -> Account:
         """What the vault keeps: secret keys and all."""
-        return self._writer.account
+        return self.writer.account
 
     @property
     def identifier(self) -> str:
@@ -157,6 +158,13 @@ class User:
         live = {device.signing for device in self.state.devices}
         return [device for device in self.account.devices if device.signing.public in live]
 
+    def author(self, besides: Collection[bytes] = ()) -> DeviceSecret:
+        """A live device that is here, to sign."""
+        for device in self.devices:
+            if device.signing.public not in besides:
+                return device
+        raise UsageError("no device that is here is live and stays: use another one")
+
     async def user_key(self, generation: int | None = None) -> EncryptionKey:
         """The secret of a user key, by default the current one: fetched, checked and kept.
 
@@ -172,6 +180,16 @@ class User:
             return current
         return await self._open_down_to(number)
 
+    async def user_key_of(self, public: bytes) -> EncryptionKey:
+        """The secret of the user key with this public half, now or before (see `user_key`)."""
+        held = self.account.user_key(public)
+        if held:
+            return held
+        for generation in keyring.generations(self.log.replica.history(self.label)):
+            if generation.public == public:
+                return await self.user_key(generation.number)
+        raise UsageError(f"{public.hex()} never was a user key of {self.identifier}")
+
     async def _open_down_to(self, number: int) -> EncryptionKey:
         """Open boxes, from the nearest user key that is held, down to that of `number`."""
         steps = self.log.replica.history(self.label)
@@ -180,7 +198,7 @@ class User:
         start = held[0] if held else keys[-1]
         secret = self.account.user_key(start.public)
         if secret is None:
-            device = self._author().encryption
+            device = self.author().encryption
             step = keyring.handover(steps, device.public)
             secret = await self._open(step, device, start.public)
         for newer in reversed(keys[number + 1 : start.number + 1]):
@@ -191,10 +209,11 @@ class User:
 
     async def _open(self, step: Step, key: EncryptionKey, expected: bytes) -> EncryptionKey:
         """Fetch the box for `key` that came with `step`, and keep what is in it."""
-        signer = self._author().signing
-        answer = await self.log.box(self.label, step.index, key.public, signer)
+        position = step.outcome.recipients.index(key.public)
+        request = BoxRequest(self.label, self.label, self.label, step.index, position)
+        answer = await self.log.box(request, self.author().signing)
         opened = keyring.open_handed(step, answer, key, expected)
-        self._writer.keep(self.account.with_keys((), (opened,)))
+        self.writer.keep(self.account.with_keys(user_keys=(opened,)))
         return opened
 
     # --- writing
@@ -206,20 +225,20 @@ class User:
         new = device or DeviceSecret.generate(kind)
 
         async def build() -> Submission:
-            author, user_key = self._author(), await self.user_key()
+            author, user_key = self.author(), await self.user_key()
             return compose.add(self._place(), author, new, user_key)
 
         def is_in() -> bool:
             return self.state.device(new.signing.public) is not None
 
-        await self._writer.write(build, devices=(new,), unless=is_in)
+        await self.writer.write(build, devices=(new,), unless=is_in)
         return new
 
     async def offer(self, request: Request) -> Offer:
         """What lets the device that made `request`, on another machine, `join`."""
         _check_log(request.log_id, self.log, "request")
         await self.log.sync()
-        author, user_key = self._author(), await self.user_key()
+        author, user_key = self.author(), await self.user_key()
         half, box = compose.half_add(self._place(), author, request.device, user_key)
         return Offer(self.log.log_id, self.identity, half, box)
 
@@ -228,7 +247,7 @@ class User:
         new = new_encryption_key()
 
         async def build() -> Submission:
-            author, old = self._author(besides=signing), await self.user_key()
+            author, old = self.author(besides=signing), await self.user_key()
             devices = self.state.devices
             leaving = [device for device in devices if device.signing in signing]
             remaining = [device for device in devices if device.signing not in signing]
@@ -239,22 +258,22 @@ class User:
         def are_gone() -> bool:
             return all(is_retired(self.state.retired, key) for key in signing)
 
-        await self._writer.write(build, user_keys=(new,), unless=are_gone)
+        await self.writer.write(build, user_keys=(new,), unless=are_gone)
 
     async def close(self) -> None:
         """End the chain: no device is left. Only a reset begins it again."""
 
         async def build() -> Submission:
-            return compose.close(self._place(), self._author())
+            return compose.close(self._place(), self.author())
 
-        await self._writer.write(build, unless=lambda: self.state.closed)
+        await self.writer.write(build, unless=lambda: self.state.closed)
 
     async def resume(self) -> bool:
         """Find out what became of a block whose answer was lost, and hand it in again if need be.
 
         Whether there was one, and it is in the log. Every write does this first.
         """
-        return await self._writer.settle()
+        return await self.writer.settle()
 
     def _newest(self) -> tuple[DeviceSecret, EncryptionKey]:
         return self.account.devices[-1], self.account.user_keys[-1]
@@ -267,13 +286,6 @@ class User:
 
     def _place(self) -> Place:
         return Place.after(self.log.replica, self.label)
-
-    def _author(self, besides: Collection[bytes] = ()) -> DeviceSecret:
-        """A live device that is here, to sign."""
-        for device in self.devices:
-            if device.signing.public not in besides:
-                return device
-        raise UsageError("no device that is here is live and stays: use another one")
 
 
 def _check_log(log_id: bytes, log: Log, what: str) -> None:

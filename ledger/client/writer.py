@@ -14,7 +14,7 @@ after a sync. Keys are never dropped: a block that one server says it refused ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -26,8 +26,8 @@ from ledger.format.bodies import ZERO_HASH
 from ledger.format.keys import EncryptionKey
 from ledger.format.wire import Submission
 
-Build = Callable[[], Awaitable[Submission]]
-"""Builds a block on the replica as it is now."""
+Build = Callable[[], Awaitable["Submission | None"]]
+"""Builds a block on the replica as it is now, or nothing if there is nothing left to do."""
 
 _ATTEMPTS = 8
 
@@ -53,8 +53,12 @@ class Writer:
         devices: tuple[DeviceSecret, ...] = (),
         user_keys: tuple[EncryptionKey, ...] = (),
         unless: Callable[[], bool] = lambda: False,
+        again: Collection[str] = (),
     ) -> None:
-        """Have a block admitted, unless that turns out to have happened; keep its new keys."""
+        """Have a block admitted, unless that turns out to have happened; keep its new keys.
+
+        `again` are rules whose breach may be due to what this replica has not seen yet.
+        """
         async with self._writing:
             with suppress(MalformedInput, RuleViolation):
                 await self._settle()
@@ -62,13 +66,19 @@ class Writer:
                 if unless():
                     return
                 submission = await build()
+                if submission is None:
+                    return
                 account = self.account.with_keys(devices, user_keys)
+                size = self._log.replica.head.size
                 try:
                     await self._submit(replace(account, pending=submission), submission)
-                except (StaleHead, StaleAnchor):
-                    if attempt == _ATTEMPTS - 1:
+                except RuleViolation as error:
+                    stale = isinstance(error, StaleHead | StaleAnchor)
+                    if attempt == _ATTEMPTS - 1 or not (stale or error.rule in again):
                         raise
                     await self._log.sync()
+                    if not stale and self._log.replica.head.size == size:
+                        raise
                 else:
                     return
 

@@ -25,12 +25,10 @@ devices = st.builds(
 )
 openings = st.builds(Opening, seeds, st.text("abc@ü€", min_size=1, max_size=20))
 identities = st.builds(Identity, seeds, openings, st.binary(min_size=80, max_size=80))
+boxes = st.lists(st.binary(max_size=80), max_size=3).map(tuple)
 submissions = st.builds(
-    Submission,
-    st.binary(max_size=100),
-    st.lists(st.binary(max_size=80), max_size=3).map(tuple),
-    st.none() | openings,
-)
+    Submission, st.binary(max_size=100), boxes, st.none() | openings
+) | st.builds(Submission, st.binary(max_size=100), boxes, statement=st.binary(max_size=100))
 all_accounts = st.builds(
     Account,
     seeds,
@@ -38,6 +36,8 @@ all_accounts = st.builds(
     st.lists(devices, max_size=3).map(tuple),
     st.lists(seeds.map(EncryptionKey), max_size=3).map(tuple),
     st.none() | submissions,
+    st.lists(seeds.map(EncryptionKey), max_size=3).map(tuple),
+    st.lists(seeds.map(SigningKey), max_size=3).map(tuple),
 )
 
 
@@ -48,6 +48,8 @@ def test_round_trip(account: Account) -> None:
     assert again.encode() == account.encode()
     assert [d.signing.seed for d in again.devices] == [d.signing.seed for d in account.devices]
     assert [k.secret for k in again.user_keys] == [k.secret for k in account.user_keys]
+    assert [k.secret for k in again.group_keys] == [k.secret for k in account.group_keys]
+    assert [k.seed for k in again.group_signers] == [k.seed for k in account.group_signers]
 
 
 @given(all_accounts, st.data())
@@ -86,6 +88,18 @@ def test_with_keys(account: Account) -> None:
     assert more.with_keys((device,), (key,)) == more
     assert more.user_key(key.public) == key
     assert account.user_key(key.public) is None
+
+
+def test_with_the_keys_of_groups(account: Account) -> None:
+    key, signer = accounts.new_encryption_key(), DeviceSecret.generate().signing
+    more = account.with_keys(group_keys=(key,), group_signers=(signer,))
+    assert more.with_keys(group_keys=(key,), group_signers=(signer,)) == more
+    assert (more.group_key(key.public), more.group_signer(signer.public)) == (key, signer)
+    assert (more.group_key(None), more.group_signer(key.public)) == (None, None)
+    assert more.user_keys == ()
+    shown = repr(more)
+    assert repr(key.secret) not in shown
+    assert repr(signer.seed) not in shown
 
 
 def test_a_vault(account: Account, tmp_path: Path) -> None:

@@ -190,9 +190,9 @@ def test_a_file_that_is_no_database(world: World, tmp_path: Path) -> None:
 
 def test_a_newer_version(world: World, path: Path) -> None:
     raw = sqlite3.connect(path, isolation_level=None)
-    raw.execute("PRAGMA user_version = 2")
+    raw.execute("PRAGMA user_version = 3")
     raw.close()
-    with pytest.raises(StoreError, match="version 2"):
+    with pytest.raises(StoreError, match="version 3"):
         Replica.open(path, world.actor.log_id)
 
 

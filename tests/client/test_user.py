@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,7 @@ class Meddling:
         self.submit_to: Ask = inner.submit
         self.label_from: Ask = inner.label
         self.box_from: Ask = inner.box
+        self.statements_from: Ask = inner.statements
 
     async def checkpoint(self) -> bytes:
         return await self.inner.checkpoint()
@@ -187,6 +189,15 @@ class Meddling:
     async def box(self, request: bytes) -> bytes:
         return await self.box_from(request)
 
+    async def statements(self, request: bytes) -> bytes:
+        return await self.statements_from(request)
+
+    async def leave(self, request: bytes) -> None:
+        await self.inner.leave(request)
+
+    async def grant(self, request: bytes) -> None:
+        await self.inner.grant(request)
+
 
 @asynccontextmanager
 async def meddled(live: Live) -> AsyncIterator[tuple[Log, Meddling]]:
@@ -200,12 +211,12 @@ async def meddled(live: Live) -> AsyncIterator[tuple[Log, Meddling]]:
 
 BoxLie = Callable[[wire.BoxAnswer], wire.BoxAnswer]
 BOX_LIES: list[BoxLie] = [
-    lambda a: wire.BoxAnswer(a.position + 1, a.count, a.box, a.proof),
-    lambda a: wire.BoxAnswer(a.position, a.count - 1, a.box, a.proof),
-    lambda a: wire.BoxAnswer(a.position, a.count, bytes(80), a.proof),
-    lambda a: wire.BoxAnswer(a.position, a.count, a.box[:-1], a.proof),
-    lambda a: wire.BoxAnswer(a.position, a.count, a.box, a.proof[:-1]),
-    lambda a: wire.BoxAnswer(a.position, a.count, a.box, a.proof[::-1]),
+    lambda a: wire.BoxAnswer(a.count + 1, a.box, a.proof),
+    lambda a: wire.BoxAnswer(a.count - 1, a.box, a.proof),
+    lambda a: wire.BoxAnswer(a.count, bytes(80), a.proof),
+    lambda a: wire.BoxAnswer(a.count, a.box[:-1], a.proof),
+    lambda a: wire.BoxAnswer(a.count, a.box, a.proof[:-1]),
+    lambda a: wire.BoxAnswer(a.count, a.box, a.proof[::-1]),
 ]
 
 
@@ -233,11 +244,12 @@ async def test_a_wrong_box_is_not_opened(live: Live, lie: BoxLie) -> None:
 async def test_boxes_are_for_their_recipient(live: Live, log: Log) -> None:
     ada = await User.register(log, live.token("ada@example.org"))
     eve = await User.register(log, live.token("eve@example.org"))
-    index, recipient = ada.state.index, ada.account.devices[0].encryption.public
     own, other = ada.account.devices[0].signing, eve.account.devices[0].signing
-    assert (await log.box(ada.label, index, recipient, own)).count == 1
-    with pytest.raises(Refused, match="403"):
-        await log.box(ada.label, index, recipient, other)
+    asked = wire.BoxRequest(ada.label, ada.label, ada.label, ada.state.index, 0)
+    assert (await log.box(asked, own)).count == 1
+    for user in (ada, eve):
+        with pytest.raises(Refused, match="403"):
+            await log.box(replace(asked, user=user.label), other)
 
 
 # --- who may
@@ -402,7 +414,7 @@ async def _act(ada: User, act: str, live: Live, phone: DeviceSecret) -> None:
         await ada.close()
     else:
         token = live.token("ada@example.org", reset_of=0)
-        await User.reset(ada.log, token, live.authority, ada._writer._vault)
+        await User.reset(ada.log, token, live.authority, ada.writer._vault)
 
 
 async def test_a_pending_block_whose_place_was_taken(live: Live, tmp_path: Path) -> None:
