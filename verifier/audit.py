@@ -10,10 +10,14 @@ What is found ends as one of three:
 - `Misbehaviour`, transferable: a rule broken by signed entries, or two signed checkpoints that no
   one tree can satisfy. The log's own signature proves it to anybody who has the log.
 - `Misbehaviour`, not transferable: what is served does not rebuild the signed root, though asked
-  for twice, or the checkpoint is older than one accepted before. The log is wrong as served to this
-  auditor, who has the bytes; yet nobody else can tell who garbled or delayed them.
+  for twice, is not the statement that a block commits to, or the checkpoint is older than one
+  accepted before. The log is wrong as served to this auditor, who has the bytes; yet nobody else
+  can tell who garbled or delayed them.
 - `Undecided`: an answer that is missing, cut short, late or not of its form, a stale checkpoint,
   or a fault of this machine. An audit that could not see everything is never a success.
+
+With `statements` it is a mandated auditor's: every group block's statement must be given and pass
+the rules of specs 56, else a block counts as broken like any other.
 
     with State.open(path, log_id) as state, Workers(2) as workers:
         report = Audit(served, state, workers, log_id, check=True).run(now)
@@ -27,24 +31,27 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from verifier import crosscheck
-from verifier.blocks import Block, open_block, open_entry
+from verifier.blocks import GROUP_TYPES, Block, open_block, open_entry
 from verifier.directory import Directory
 from verifier.errors import VERDICTS, Invalid, Misbehaviour, Undecided
 from verifier.fetch import Served
+from verifier.groups import Statement
 from verifier.merkle import WIDTH, Frontier, leaf_hash, tree_root
 from verifier.note import NoteKey, parse_checkpoint, parse_note
 from verifier.replay import Replay
 from verifier.signed import Follower, SignedTree
 from verifier.state import State
+from verifier.statements import Statements
+from verifier.states import State as ChainState
 from verifier.tiles import Bundle
 from verifier.workers import BLOCK, ROOT, Job, Tile, Workers
 
 CHUNK = 4  # bundles that a worker opens at once
 AHEAD = 2  # chunks under way beyond one for each worker
-COMMIT_EVERY = 65_536  # entries, or after
+COMMIT_EVERY = 32_768  # entries, or after
 COMMIT_AFTER = 10.0  # seconds: the work that a kill may cost
 MAX_AHEAD = 5 * 60 * 1_000
 
@@ -66,6 +73,7 @@ class Report:
     blocks: Mapping[int, int]  # by type
     batches: int
     signatures: int
+    statements: int | None  # None: they were not asked for
     crosschecked: bool
     stale: str | None  # why the checkpoint is not fresh (R-61.3), if it is not
 
@@ -75,6 +83,7 @@ class _Counts:
     blocks: Counter[int] = field(default_factory=Counter)  # by type
     batches: int = 0
     signatures: int = 0
+    statements: int = 0
 
 
 class Audit:
@@ -88,6 +97,7 @@ class Audit:
         log_id: bytes,
         *,
         check: bool,
+        statements: Statements | None = None,
         progress: Progress = lambda done, total: None,
     ) -> None:
         self._served = served
@@ -95,12 +105,14 @@ class Audit:
         self._workers = workers
         self._log_id = log_id
         self._check = check and crosscheck.AVAILABLE
+        self._statements = statements
         self._progress = progress
         self._replay = Replay(
             log_id,
             state.chains,
             state.bounds,
             Directory(state.regions, state.slots()),
+            state.memberships,
             size=state.size,
             time=state.time,
         )
@@ -133,6 +145,7 @@ class Audit:
             counts.blocks,
             counts.batches,
             counts.signatures,
+            None if self._statements is None else counts.statements,
             self._check,
             self._stale(now, max_age),
         )
@@ -156,14 +169,12 @@ class Audit:
     def _replay_all(self, signed: SignedTree) -> None:
         first, skip = divmod(self._replay.size, WIDTH)
         numbers = range(first, len(signed.tiles))
-        chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
+        step = CHUNK if self._statements is None else 1  # statements can be much longer than blocks
+        chunks = [numbers[at : at + step] for at in range(0, len(numbers), step)]
         workers = self._workers if len(chunks) > AHEAD else Workers(1)
 
         def fetch_and_open(chunk: range) -> list[tuple[int, Job, Tile]]:
-            jobs = [
-                (self._served.bundle(number, signed.width(number)), skip if number == first else 0)
-                for number in chunk
-            ]
+            jobs = [self._job(signed, number, skip if number == first else 0) for number in chunk]
             tiles = workers.open(jobs, self._log_id, check=self._check)
             return list(zip(chunk, jobs, tiles, strict=True))
 
@@ -173,43 +184,59 @@ class Audit:
                 self._replay_tile(signed, number, *self._same_tile(signed, number, job, tile))
                 self._progress(self._replay.size, signed.checkpoint.size)
 
-    def _same_tile(
-        self, signed: SignedTree, number: int, job: Job, tile: Tile
-    ) -> tuple[Bundle, Tile]:
+    def _job(self, signed: SignedTree, number: int, skip: int) -> Job:
+        """A tile's bundle, and the statements that the server has for its blocks."""
+        start, width = number * WIDTH, signed.width(number)
+        bundle = self._served.bundle(number, width)
+        if self._statements is None:
+            return Job(bundle, skip)
+        told = self._statements.of(range(start + skip, start + width))
+        return Job(bundle, skip, {index - start: data for index, data in told.items()})
+
+    def _same_tile(self, signed: SignedTree, number: int, job: Job, tile: Tile) -> tuple[Job, Tile]:
         """The tile if its root is the signed one; else once more, past caches."""
-        bundle, skip = job
         if tile.root == signed.tiles[number]:
-            return bundle, tile
+            return job, tile
         bundle = self._served.bundle(number, signed.width(number), fresh=True)
-        (tile,) = Workers(1).open([(bundle, skip)], self._log_id, check=self._check)
+        job = job._replace(bundle=bundle)
+        (tile,) = Workers(1).open([job], self._log_id, check=self._check)
         if tile.root == signed.tiles[number]:
-            return bundle, tile
+            return job, tile
         raise self._blame(signed, number, bundle)
 
-    def _replay_tile(self, signed: SignedTree, number: int, bundle: Bundle, tile: Tile) -> None:
+    def _replay_tile(self, signed: SignedTree, number: int, job: Job, tile: Tile) -> None:
         replay, counts = self._replay, self._counts
         counts.signatures += tile.signatures
         try:
-            for kind, *item in tile.items:
-                if kind == BLOCK:
-                    when, leaf, fields = item
+            for item in tile.items:
+                if item[0] == BLOCK:
+                    _, when, leaf, fields, told = item
                     block = Block._make(fields)
-                    replay.block(when, leaf, block)
+                    before, _ = replay.block(when, leaf, block)
                     counts.blocks[block.kind] += 1
-                elif kind == ROOT:
-                    when, body, rest = item
+                    if self._statements is not None and block.kind in GROUP_TYPES:
+                        self._hear(block, before, told)
+                elif item[0] == ROOT:
+                    _, when, body, rest = item
                     replay.close(when, body, self._frontier.root(rest))
                     counts.batches += 1
                     self._commit(signed, due=COMMIT_EVERY, after=COMMIT_AFTER)
                 else:
-                    verdict, rule, why = item
+                    _, verdict, rule, why = item
                     raise VERDICTS[verdict](rule, why, replay.size)
             if number + 1 == len(signed.tiles):
                 replay.finish()
         except Invalid as error:
-            raise _broken(signed, bundle, error) from error
-        if bundle.width == WIDTH:
+            raise _broken(signed, number, job, error) from error
+        if job.bundle.width == WIDTH:
             self._frontier.push(tile.root)
+
+    def _hear(self, block: Block, before: ChainState | None, told: tuple[Any, ...] | None) -> None:
+        """The statement of the block that was just replayed."""
+        if told is None:
+            raise Undecided(f"the statement of leaf {self._replay.size - 1} is withheld (R-72.5)")
+        self._replay.statement(block, before, Statement._make(told))
+        self._counts.statements += 1
 
     def _commit(self, signed: SignedTree, due: int = 0, after: float = 0.0) -> None:
         """Commits the state if it is `due` entries or `after` seconds behind."""
@@ -245,13 +272,21 @@ class Audit:
         return signed.contradicted(what, exhibits)
 
 
-def _broken(signed: SignedTree, bundle: Bundle, error: Invalid) -> Misbehaviour:
+def _broken(signed: SignedTree, number: int, job: Job, error: Invalid) -> Misbehaviour:
+    """A rule that signed entries break. What is no block's statement was only served."""
     exhibits = {
         "checkpoint": signed.raw,
         "tiles": b"".join(signed.tiles),
-        _exhibit(bundle): bundle.data,
+        _exhibit(job.bundle): job.bundle.data,
     }
-    sentence = f"entry {error.index}: {error.why}"
+    index = error.index or 0
+    statement = job.statements.get(index - number * WIDTH)
+    if statement is not None:
+        exhibits[f"statement-{index}"] = statement
+    sentence = f"entry {index}: {error.why}"
+    if error.rule == "R-56.2":
+        kind = "served-data-contradicts-checkpoint"
+        return Misbehaviour(kind, error.rule, sentence, exhibits, transferable=False)
     return Misbehaviour("rule-broken", error.rule, sentence, exhibits, transferable=True)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from verifier.cbor import Field, Shape, compile_shape, decode, fits, flatten
+from verifier.cbor import STRINGS, Field, Shape, compile_shape, decode, fits, flatten
 from verifier.envelope import BLOCK, DELEGATION, open_envelope, signature_checks
 from verifier.errors import Malformed
 from verifier.keys import Check, require_x25519, run_check
@@ -36,38 +36,50 @@ SIZE = range(2**63)
     DEVICE_REVOKE,
     USER_RESET,
     USER_CLOSE,
-) = range(7)
-CREATES = frozenset({LOG_CREATE, USER_CREATE})
+    GROUP_CREATE,
+    GROUP_UPDATE,
+    GROUP_CLOSE,
+) = range(10)
+CREATES = frozenset({LOG_CREATE, USER_CREATE, GROUP_CREATE})
 LOG_TYPES = frozenset({LOG_CREATE, LOG_POLICY})
+GROUP_TYPES = frozenset({GROUP_CREATE, GROUP_UPDATE, GROUP_CLOSE})
 
 LIMITS: Shape = (
     range(1024, 16385),
     range(1, 65),
-    range(1, 10_001),
+    range(1, 4_097),
     range(1, 65_536),
     range(16, 65_536),
 )
 DEMANDS: Shape = (range(33), range(33), range(1_000, 604_800_001))
 DEVICE: Shape = (32, 32, range(2))
 ENROLMENT: Shape = (bytes, DEVICE, 32, 32)
+GROUP_KEYS: Shape = (32, 32, 32, 32)
 BODIES: dict[int, Shape] = {
     LOG_CREATE: (str, 32, 32, 32, 32, 32, 32, LIMITS, range(1_000, 86_400_001), DEMANDS),
     LOG_POLICY: (32, 32, LIMITS),
     USER_CREATE: ENROLMENT,
     DEVICE_ADD: (32, DEVICE, 32),
-    DEVICE_REVOKE: (32, [32], 32, 32),
+    DEVICE_REVOKE: (32, STRINGS, 32, 32),
     USER_RESET: ENROLMENT,
     USER_CLOSE: (32,),
+    GROUP_CREATE: GROUP_KEYS,
+    GROUP_UPDATE: GROUP_KEYS,
+    GROUP_CLOSE: (32,),
 }
-# Where in the flat body the keys stand that enter a chain: Ed25519, X25519.
+# Where in the flat body the keys stand that R-15.1 and R-15.2 are asked of: Ed25519, X25519.
+# Signing keys of devices and groups sign the block that brings them: R-15.3 judges those.
 ENTERING: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
     LOG_CREATE: ((2, 3, 4, 5, 6), ()),
     LOG_POLICY: ((0, 1), ()),
-    USER_CREATE: ((1,), (2, 4)),
-    DEVICE_ADD: ((1,), (2,)),
+    USER_CREATE: ((), (2, 4)),
+    DEVICE_ADD: ((), (2,)),
     DEVICE_REVOKE: ((), (2,)),
-    USER_RESET: ((1,), (2, 4)),
+    USER_RESET: ((), (2, 4)),
     USER_CLOSE: ((), ()),
+    GROUP_CREATE: ((), (2,)),
+    GROUP_UPDATE: ((), (2,)),
+    GROUP_CLOSE: ((), ()),
 }
 DELEGATION_SHAPE: Shape = (32, range(2), 32, 32, range(2**32), TIME)
 
@@ -114,14 +126,14 @@ class Delegation(NamedTuple):
 
 def open_block(data: bytes, log_id: bytes | None) -> Block:
     """The block in `data`. The log id may be None only for log.create, which precedes it."""
-    block, checks = parse_block(data, log_id)
+    fields, checks = parse_block(data, log_id)
     for check in checks:
         run_check(check)
-    return block
+    return Block._make(fields)
 
 
-def parse_block(data: bytes, log_id: bytes | None) -> tuple[Block, list[Check]]:
-    """The same before its Ed25519 keys and signatures were checked, and those checks."""
+def parse_block(data: bytes, log_id: bytes | None) -> tuple[tuple[Any, ...], list[Check]]:
+    """The block's fields before its Ed25519 keys and signatures were checked, and those checks."""
     if len(data) > MAX_BLOCK:
         raise Malformed("R-41.1", f"a block of {len(data)} bytes")
     envelope = open_envelope(data)
@@ -139,7 +151,7 @@ def parse_block(data: bytes, log_id: bytes | None) -> tuple[Block, list[Check]]:
         body[0] = tuple(delegation)
         checks += more
     rest = (tuple(body), envelope.kids, sha256(data).digest(), len(data))
-    return Block._make((kind, *frame, *rest)), checks
+    return (kind, *frame, *rest), checks
 
 
 def parse_delegation(data: bytes, log_id: bytes) -> tuple[Delegation, list[Check]]:
@@ -192,8 +204,7 @@ def _check_frame(kind: int, label: bytes, seq: int, prev: bytes) -> None:
 
 
 def _key_checks(kind: int, body: list[Any]) -> list[Check]:
-    """The keys that enter: X25519 here and now, Ed25519 as checks, which take as long as half a
-    signature each."""
+    """X25519 here and now, Ed25519 as checks, which take nearly as long as a signature each."""
     ed25519, x25519 = ENTERING[kind]
     for at in x25519:
         require_x25519(body[at])

@@ -6,9 +6,9 @@ There are two ways in. `decode` reads any value item by item and names the rule 
 encode again.
 
 A shape is written with Python's own values: `range(2**32)` an unsigned integer below 2^32, `32` a
-byte string of 32 bytes, `bytes` one of any length, `str` a text, `[32]` an array of 1 to 64 such
-strings, and a tuple an array of exactly these fields. A range of one number, `range(1, 2)`, is a
-constant: it must be there and yields no field.
+byte string of 32 bytes, `bytes` one of any length, `str` a text, a tuple an array of exactly these
+fields, and `Many(32, range(1, 65))` an array of 1 to 64 such strings. A range of one number,
+`range(1, 2)`, is a constant: it must be there and yields no field.
 
     device = (32, 32, range(2))
     fits(decode(data), device)
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import cbor2
@@ -25,11 +26,19 @@ import cbor2
 from verifier.errors import Malformed
 
 Value: TypeAlias = "int | bytes | str | bool | list[Value] | None"
-Shape: TypeAlias = "range | int | type | list[int] | tuple[Shape, ...]"
-Field: TypeAlias = "int | bytes | str | tuple[bytes, ...]"
+Shape: TypeAlias = "range | int | type | Many | tuple[Shape, ...]"
+Field: TypeAlias = "int | bytes | str | tuple[Field, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """An array of items of one shape, as many as `counts` allows."""
+
+    item: Shape
+    counts: range
+
 
 MAX_DEPTH = 8
-MAX_MANY = 64
 SIMPLE: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
 # The least argument that needs 1, 2, 4 or 8 bytes of its own.
 LEAST = (24, 1 << 8, 1 << 16, 1 << 32)
@@ -109,9 +118,9 @@ def fits(value: Value, shape: Shape) -> bool:
             return type(value) is int and value in shape
         case int():
             return type(value) is bytes and len(value) == shape
-        case list():
-            in_bounds = isinstance(value, list) and 1 <= len(value) <= MAX_MANY
-            return in_bounds and all(fits(one, shape[0]) for one in _list(value))
+        case Many():
+            counted = isinstance(value, list) and len(value) in shape.counts
+            return counted and all(fits(one, shape.item) for one in _list(value))
         case tuple():
             counted = isinstance(value, list) and len(value) == len(shape)
             return counted and all(map(fits, _list(value), shape))
@@ -128,14 +137,15 @@ def _list(value: Value) -> list[Value]:
 
 
 def flatten(value: Value, shape: Shape) -> tuple[Field, ...]:
-    """The fields of a value that fits, in order; what stands under `[32]` becomes one tuple."""
+    """The fields of a value that fits, in order; a `Many` is one field, a tuple of its items."""
     if isinstance(shape, tuple):
         parts = map(flatten, _list(value), shape)
         return tuple(field for part in parts for field in part)
     if _is_constant(shape):
         return ()
-    if isinstance(shape, list):
-        return (tuple(one for one in _list(value) if isinstance(one, bytes)),)
+    if isinstance(shape, Many):
+        items = [flatten(one, shape.item) for one in _list(value)]
+        return (tuple(items if isinstance(shape.item, tuple) else [item[0] for item in items]),)
     assert isinstance(value, int | bytes | str)
     return (value,)
 
@@ -146,19 +156,24 @@ UINT = (
     rb"\x1b(?!\x00\x00\x00\x00)........)"
 )
 BSTR = rb"([\x40-\x57]|\x58[\x18-\xff]|\x59(?!\x00)..)(.*)"
+STRINGS = Many(32, range(1, 65))
 MANY = rb"([\x81-\x97]|\x98[\x18-\x40])((?:\x58\x20.{32})+)"
+
+
+# What of a head's bytes is its argument, by their number: the five low bits, or all behind.
+ARGUMENT = {1: 31, 2: (1 << 8) - 1, 3: (1 << 16) - 1, 5: (1 << 32) - 1, 9: (1 << 64) - 1}
 
 
 def uint(spelling: bytes) -> int:
     """The argument of a head, given its bytes; the major type is ignored."""
-    return spelling[0] & 31 if len(spelling) == 1 else int.from_bytes(spelling[1:], "big")
+    return int.from_bytes(spelling, "big") & ARGUMENT[len(spelling)]
 
 
 def compile_shape(shape: Shape) -> Callable[[bytes], tuple[Field, ...] | None]:
     """A reader for `shape`: the flat fields, or None for whatever `fits` would refuse.
 
-    At most one field may be `bytes` or `[32]`, and what follows it must have a fixed length: then a
-    match can be split in one way only. `str` is for `decode` alone.
+    At most one field may be `bytes` or `STRINGS`, and what follows it must have a fixed length:
+    then a match can be split in one way only. `str` and any other `Many` are for `decode` alone.
     """
     matches = re.compile(_pattern(shape), re.DOTALL).fullmatch
     leaves = list(_leaves(shape))
@@ -166,7 +181,7 @@ def compile_shape(shape: Shape) -> Callable[[bytes], tuple[Field, ...] | None]:
     small = [at for at, leaf in enumerate(leaves) if isinstance(leaf, range) and leaf.stop <= 24]
     large = [(at, leaf) for at, leaf in enumerate(leaves) if isinstance(leaf, range)]
     large = [(at, leaf) for at, leaf in large if at not in small]
-    open_at = next((at for at, leaf in enumerate(leaves) if leaf is bytes or leaf == [32]), None)
+    open_at = next((at for at, leaf in enumerate(leaves) if leaf is bytes or leaf == STRINGS), None)
 
     def read(data: bytes) -> tuple[Field, ...] | None:
         found = matches(data)
@@ -196,7 +211,7 @@ def _pattern(shape: Shape) -> bytes:
             return UINT
         case int():
             return b"\\x58\\x%02x(.{%d})" % (shape, shape)
-        case list():
+        case Many():
             return MANY
         case tuple():
             return b"\\x%02x" % (0x80 + len(shape)) + b"".join(map(_pattern, shape))

@@ -18,10 +18,11 @@ import click
 
 from verifier.audit import Audit, Progress
 from verifier.errors import AuditError, Misbehaviour, Undecided
-from verifier.fetch import Served, default_state, open_source
+from verifier.fetch import Served, Source, default_state, open_source
 from verifier.judge import JUDGES, verdict
 from verifier.report import MISBEHAVIOUR, UNDECIDED, VERIFIED, Outcome, save_evidence, show
 from verifier.state import State
+from verifier.statements import Statements, poster, read_seed
 from verifier.workers import Workers
 
 _GC_THRESHOLDS = (100_000, 50, 100)
@@ -82,6 +83,12 @@ def commands() -> None:
     type=click.IntRange(min=0),
     help="Judge the age at this time (ms since 1970) and not now: for archived copies.",
 )
+@click.option(
+    "--statements",
+    metavar="KEYFILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Check the groups' statements too: the key file of a mandated auditor.",
+)
 @click.option("--no-crosscheck", is_flag=True, help="Do not rebuild the tree with merkletools too.")
 def audit(
     url: str,
@@ -91,6 +98,7 @@ def audit(
     as_json: bool,
     max_age: float | None,
     as_of: int | None,
+    statements: Path | None,
     no_crosscheck: bool,
 ) -> int:
     """Verifies the log at URL (http, https, file, or a directory) up to its checkpoint.
@@ -100,7 +108,8 @@ def audit(
     gc.set_threshold(50_000)  # an audit makes many tuples and hardly a cycle
     now = time.time_ns() // 1_000_000 if as_of is None else as_of
     age = None if max_age is None else round(max_age * 1000)
-    job = Job(url, log_id, state or default_state(log_id), processes, not no_crosscheck)
+    place = state or default_state(log_id)
+    job = Job(url, log_id, place, processes, not no_crosscheck, statements)
     with _progress(hidden=as_json) as progress:
         outcome = job.run(now, age, progress)
     if as_json:
@@ -112,8 +121,13 @@ def audit(
 
 @commands.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-def judge(files: tuple[Path, ...]) -> int:
+@click.option("--json", "as_json", is_flag=True, help="A line for each file, and no comparison.")
+def judge(files: tuple[Path, ...], as_json: bool) -> int:
     """Judges test vectors, FILES of `specs/vectors`; ends with 0 if it agrees with all."""
+    if as_json:
+        for file in files:
+            click.echo(json.dumps(_judged(file)))
+        return VERIFIED
     differing = skipped = 0
     for file in files:
         vector = json.loads(file.read_text(encoding="utf-8"))
@@ -130,6 +144,16 @@ def judge(files: tuple[Path, ...]) -> int:
     return UNDECIDED if differing else VERIFIED
 
 
+def _judged(file: Path) -> dict[str, Any]:
+    """What is made of a vector's input alone; the verdict is null for kinds of others."""
+    found: dict[str, Any] = {"file": str(file), "verdict": None}
+    if file.parent.name in JUDGES:
+        given = json.loads(file.read_text(encoding="utf-8"))["input"]
+        told, rule, output = verdict(file.parent.name, given)
+        found |= {"verdict": told, "rule": rule, "output": output}
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to audit and how."""
@@ -139,6 +163,7 @@ class Job:
     state: Path
     processes: int
     crosscheck: bool
+    key_file: Path | None = None  # a mandated auditor's, to check statements too
 
     def run(self, now: int, max_age: int | None, progress: Progress) -> Outcome:
         """Audits once; faults of any kind become outcomes."""
@@ -157,8 +182,9 @@ class Job:
         return Outcome(code, self.url, self.log_id, 0.0, **found)
 
     def _audit(self, now: int, max_age: int | None, progress: Progress) -> Outcome:
+        seed = None if self.key_file is None else read_seed(self.key_file)
         with (
-            State.open(self.state, self.log_id) as state,
+            State.open(self.state, self.log_id, statements=seed is not None) as state,
             Workers(self.processes) as workers,
             open_source(self.url) as source,
         ):
@@ -174,6 +200,7 @@ class Job:
                 workers,
                 self.log_id,
                 check=self.crosscheck,
+                statements=self._statements(source, seed),
                 progress=progress,
             )
             try:
@@ -183,6 +210,9 @@ class Job:
         code = VERIFIED if report.stale is None else UNDECIDED
         reason = None if report.stale is None else f"stale: {report.stale} (R-61.3)"
         return self._outcome(code, reason=reason, report=report)
+
+    def _statements(self, source: Source, seed: bytes | None) -> Statements | None:
+        return None if seed is None else Statements(poster(source), seed, self.log_id)
 
     def _convict(self, state: State, audit: Audit, error: Misbehaviour) -> Outcome:
         """Misbehaviour it is, even if its evidence cannot be kept."""

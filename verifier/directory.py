@@ -147,7 +147,8 @@ class Heap:
                 else:
                     lone = left if kinds[left] else left + 1
                     kinds[at], hashes[at] = kinds[lone], hashes[lone]
-            changed = {at >> 1 for at in changed if at > 1}
+            changed = {at >> 1 for at in changed}
+            changed.discard(0)
         return self.root()
 
 

@@ -33,6 +33,7 @@ DEADLINE = 60.0  # of one request, with its body
 ATTEMPTS = 4
 RETRIES = 40  # of all requests together
 PAUSE = 0.25  # before the first retry; doubles
+MAX_PAUSE = 60.0  # that a server can ask for
 
 
 class Source(Protocol):
@@ -77,8 +78,20 @@ class DirectorySource:
         return data
 
 
+class Refused(Undecided):
+    """An answer of another status than 200 and 404."""
+
+    def __init__(self, path: str, status: int) -> None:
+        super().__init__(f"{path} was answered with status {status}")
+        self.status = status
+
+
 class _Passing(Exception):
-    """A fault that may have passed at the next attempt."""
+    """A fault that may have passed at the next attempt, `after` seconds from now."""
+
+    def __init__(self, why: str, after: float = 0.0) -> None:
+        super().__init__(why)
+        self.after = after
 
 
 class HttpSource:
@@ -99,34 +112,47 @@ class HttpSource:
         self._retries = RETRIES
 
     def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None:
+        return self._ask("GET", path, cap, {"Cache-Control": "no-cache"} if fresh else {})
+
+    def post(self, path: str, body: bytes, cap: int) -> bytes:
+        """The answer to a CBOR body, sent again after a fault that may have passed."""
+        answer = self._ask("POST", path, cap, {"Content-Type": "application/cbor"}, body)
+        if answer is None:
+            raise Undecided(f"the server knows no {path}")
+        return answer
+
+    def _ask(
+        self, method: str, path: str, cap: int, headers: dict[str, str], body: bytes | None = None
+    ) -> bytes | None:
+        headers = {"User-Agent": "keyroll-verifier", "Accept-Encoding": "identity"} | headers
         attempt = 0
         while True:
             try:
-                return self._once(path, cap, fresh)
+                return self._once(method, path, cap, headers, body)
             except (_Passing, OSError, http.client.HTTPException) as error:
                 self._drop()
                 attempt += 1
                 if attempt == ATTEMPTS or not self._may_retry():
                     why = str(error) or type(error).__name__
                     raise Undecided(f"{path} could not be fetched: {why}") from error
-            time.sleep(PAUSE * 2**attempt)
+                after = error.after if isinstance(error, _Passing) else 0.0
+            time.sleep(max(PAUSE * 2**attempt, after))
 
-    def _once(self, path: str, cap: int, fresh: bool) -> bytes | None:
+    def _once(
+        self, method: str, path: str, cap: int, headers: dict[str, str], body: bytes | None
+    ) -> bytes | None:
         connection = self._connection()
-        headers = {"User-Agent": "keyroll-verifier", "Accept-Encoding": "identity"}
-        if fresh:
-            headers["Cache-Control"] = "no-cache"
         with _deadline(connection):
-            connection.request("GET", self._prefix + path, headers=headers)
+            connection.request(method, self._prefix + path, body, headers)
             answer = connection.getresponse()
-            body = _body(answer, path, cap if answer.status == 200 else 1 << 16)
+            found = _body(answer, path, cap if answer.status == 200 else 1 << 16)
         if answer.status in (404, 410):
             return None
         if answer.status == 429 or answer.status >= 500:
-            raise _Passing(f"status {answer.status}")
+            raise _Passing(f"status {answer.status}", _retry_after(answer))
         if answer.status != 200:
-            raise Undecided(f"{path} was answered with status {answer.status}")
-        return body
+            raise Refused(path, answer.status)
+        return found
 
     def _connection(self) -> http.client.HTTPConnection:
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -176,6 +202,12 @@ def _deadline(connection: http.client.HTTPConnection) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _retry_after(answer: http.client.HTTPResponse) -> float:
+    """The seconds that a busy server asks for, within bounds."""
+    stated = answer.getheader("Retry-After", "")
+    return min(float(stated), MAX_PAUSE) if stated.isdecimal() else 0.0
 
 
 def _body(answer: http.client.HTTPResponse, path: str, cap: int) -> bytes:

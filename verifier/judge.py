@@ -11,14 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from verifier.blocks import Block, open_block, open_entry
+from verifier import prefix
+from verifier.blocks import GROUP_TYPES, Block, open_block, open_entry
 from verifier.cbor import Value, decode
 from verifier.directory import Directory, fold
 from verifier.directory import leaf as directory_leaf
 from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed
-from verifier.keys import require_ed25519, require_x25519, verifies
+from verifier.groups import (
+    Grant,
+    Leave,
+    Membership,
+    check_counts,
+    open_grant,
+    open_leave,
+    open_statement,
+)
+from verifier.keys import Check, require_ed25519, require_x25519, run_check, verifies
 from verifier.merkle import (
     check_consistency,
     check_inclusion,
@@ -45,21 +55,30 @@ def judge_block(data: bytes, log_id: bytes | None) -> Block:
 
 
 class LogJudgement(NamedTuple):
-    """The roots of a log, and the loud events of each block in its last batch."""
+    """The roots of a log, the loud events of each block in its last batch, its last state, and the
+    memberships there, encoded."""
 
     tree_root: bytes
     directory_root: bytes
     events: list[list[int]]
+    replay: Replay
+    memberships: Mapping[bytes, bytes]
 
 
-def replay_log(entries: Sequence[bytes], log_id: bytes | None = None) -> LogJudgement:
+def replay_log(
+    entries: Sequence[bytes],
+    log_id: bytes | None = None,
+    statements: Mapping[int, bytes] | None = None,
+) -> LogJudgement:
     """A whole log replayed, every rule of specs 40 and 50 checked.
 
-    Without a log id the first block's hash is taken.
+    Without a log id the first block's hash is taken. With the statements of all group blocks, by
+    leaf index, those of specs 56 too.
     """
     leaves = [leaf_hash(entry) for entry in entries]
     levels = tile_levels(leaves)
     replay: Replay | None = None
+    held: dict[bytes, bytes] = {}
     loud: list[list[int]] = []
     batch: list[list[int]] = []
     for index, data in enumerate(entries):
@@ -67,8 +86,12 @@ def replay_log(entries: Sequence[bytes], log_id: bytes | None = None) -> LogJudg
         if entry.kind == 0:
             block = open_block(entry.content, log_id)
             log_id = log_id or block.hash
-            replay = replay or Replay(log_id, {}, {}, Directory({}))
-            batch.append(events(*replay.block(entry.time, leaves[index], block)))
+            replay = replay or Replay(log_id, {}, {}, Directory({}), held)
+            before, after = replay.block(entry.time, leaves[index], block)
+            batch.append(events(before, after))
+            if statements is not None and block.kind in GROUP_TYPES:
+                found = open_statement(statements[index], block.body[0], replay.log_id)
+                replay.statement(block, before, _checked(*found))
         elif replay is None:
             raise BrokenRule("R-42.4", "entry 0 is not log.create", 0)
         else:
@@ -77,7 +100,19 @@ def replay_log(entries: Sequence[bytes], log_id: bytes | None = None) -> LogJudg
     if replay is None:
         raise BrokenRule("R-42.4", "an empty log")
     replay.finish()
-    return LogJudgement(prefix_root(levels, len(leaves)), replay.directory_root(), loud)
+    return LogJudgement(
+        prefix_root(levels, len(leaves)), replay.directory_root(), loud, replay, held
+    )
+
+
+Checked = TypeVar("Checked")
+
+
+def _checked(found: Checked, checks: Iterable[Check]) -> Checked:
+    """What was found, once its checks have passed."""
+    for check in checks:
+        run_check(check)
+    return found
 
 
 def judge_log(entries: Sequence[bytes], log_id: bytes | None = None) -> tuple[bytes, bytes]:
@@ -165,10 +200,38 @@ def _block(given: Given) -> Found:
 
 
 def _log(given: Given) -> Found:
-    tree, directory, loud = replay_log(
+    tree, directory, loud, *_ = replay_log(
         _all(given["entries"]), given["log_id"] and _octets(given["log_id"])
     )
     return {"tree": tree.hex(), "directory": directory.hex(), "events": loud}
+
+
+def _told(given: Given) -> LogJudgement:
+    """A log with its statements."""
+    statements = {index: _octets(data) for index, data in given["statements"]}
+    return replay_log(_all(given["entries"]), _octets(given["log_id"]), statements)
+
+
+def _group(given: Given) -> Found:
+    tree, directory, _, _, held = _told(given)
+    found = {label.hex(): Membership.restore(row).digest().hex() for label, row in held.items()}
+    return {"tree": tree.hex(), "directory": directory.hex(), "memberships": found}
+
+
+def _leave(given: Given) -> Found:
+    _counts(_told(given).replay, *open_leave(_octets(given["leave"]), _octets(given["log_id"])), 0)
+    return {}
+
+
+def _grant(given: Given) -> Found:
+    replay, grant = _told(given).replay, _octets(given["grant"])
+    _counts(replay, *open_grant(grant, replay.log_id), given["time"])
+    return {}
+
+
+def _counts(replay: Replay, wish: Leave | Grant, checks: Sequence[Check], time: int) -> None:
+    held = replay.membership(wish.group)
+    check_counts(_checked(wish, checks), held, replay.state(wish.user), time)
 
 
 def _cbor(given: Given) -> Found:
@@ -255,6 +318,13 @@ def _directory(given: Given) -> Found:
     return {"root": judge_directory(pairs).hex()}
 
 
+def _directory_proof(given: Given) -> Found:
+    held = None if given["value"] is None else _octets(given["value"])
+    proof = prefix.parse(_octets(given["proof"]))
+    prefix.check(proof, _octets(given["label"]), held, _octets(given["root"]))
+    return {}
+
+
 JUDGES: Mapping[str, Callable[[Given], Found]] = {
     "block": _block,
     "bundle": _bundle,
@@ -262,8 +332,12 @@ JUDGES: Mapping[str, Callable[[Given], Found]] = {
     "checkpoint": _checkpoint,
     "consistency": _consistency,
     "directory": _directory,
+    "directory-proof": _directory_proof,
     "ed25519": _ed25519,
+    "grant": _grant,
+    "group": _group,
     "inclusion": _inclusion,
+    "leave": _leave,
     "log": _log,
     "note": _note,
     "opening": _opening,

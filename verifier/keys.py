@@ -54,7 +54,7 @@ def _opens(signed: bytes, key: bytes) -> bool:
 
 
 # A check put off: a rule, a key, and what it must have signed (signature ‖ message), or None for
-# the key alone. A plain tuple, for there are three to a block.
+# the key alone. A plain tuple, for there are several to a block.
 Check = tuple[str, bytes, bytes | None]
 
 

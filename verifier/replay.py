@@ -7,6 +7,8 @@ returned, everything up to there has been checked and the rows are those of a wh
     replay = Replay(log_id, chains={}, bounds={}, directory=Directory({}))
     replay.block(time, leaf, block)
     replay.close(time, body, tree_root)
+
+An auditor who has the groups' statements adds `replay.statement(block, before, statement)`.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Protocol
 
-from verifier import cbor
-from verifier.blocks import ZERO, Block
+from verifier import cbor, groups
+from verifier.blocks import GROUP_CREATE, ZERO, Block
 from verifier.directory import Directory, accumulate, value
 from verifier.directory import leaf as directory_leaf
-from verifier.errors import BrokenRule
+from verifier.errors import BrokenRule, Undecided
+from verifier.groups import Membership, Scene, Statement
 from verifier.merkle import EMPTY_ROOT
-from verifier.rules import Chain, LogState, Place, State, apply, check_link, create_log, restore
+from verifier.rules import apply, check_link, create_log
+from verifier.states import Chain, LogState, Place, State, restore
 
 MAX_BATCH = 4_096
 MAX_ANCHOR_AGE = 86_400_000
@@ -49,6 +53,7 @@ class Replay:
         chains: Chains,
         bounds: Bounds,
         directory: Directory,
+        memberships: Chains | None = None,
         *,
         size: int = 0,
         time: int = 0,
@@ -60,6 +65,7 @@ class Replay:
         self._chains = chains
         self._bounds = bounds
         self._directory = directory
+        self._memberships: Chains = {} if memberships is None else memberships
         self._batch: dict[bytes, bytes] = {}  # the new leaves of the batch that is open
         self._blocks = 0
         self._batch_time = time
@@ -68,6 +74,16 @@ class Replay:
             assert chain is not None
             assert isinstance(chain.state, LogState)
             self.log = chain.state
+
+    def state(self, label: bytes) -> State | None:
+        """What a chain resolves to now."""
+        chain = self._chain(label)
+        return chain and chain.state
+
+    def membership(self, label: bytes) -> Membership | None:
+        """Who is in a group now, if its statements were told."""
+        row = self._memberships.get(label)
+        return None if row is None else Membership.restore(row)
 
     def directory_root(self) -> bytes:
         return self._directory.root()
@@ -86,6 +102,20 @@ class Replay:
         self._blocks += 1
         self.size += 1
         return states
+
+    def statement(self, block: Block, before: State | None, statement: Statement) -> None:
+        """What the last block, one of a group, says by its statement; `before` is that chain's."""
+        assert self.log is not None
+        membership = self.membership(block.label)
+        if (membership is None) != (block.kind == GROUP_CREATE):
+            raise Undecided("the local state is damaged: memberships and chains do not match")
+        scene = Scene(before, self.state(statement.author), self.log.limits.members)
+        try:
+            after = groups.apply(membership, block, statement, scene)
+        except BrokenRule as error:
+            error.index = self.size - 1
+            raise
+        self._memberships[block.label] = after.content()
 
     def close(self, time: int, body: bytes, tree_root: bytes) -> None:
         """The next entry, of kind 1. `tree_root` is the root of the tree that ends with it."""

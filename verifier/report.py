@@ -27,6 +27,9 @@ TYPES = (
     "device.revoke",
     "user.reset",
     "user.close",
+    "group.create",
+    "group.update",
+    "group.close",
 )
 EVIDENCE_FORMAT = "keyroll-verifier evidence 1"
 
@@ -79,6 +82,7 @@ def _report_fields(report: Report) -> dict[str, Any]:
         "blocks_by_type": {TYPES[kind]: n for kind, n in sorted(report.blocks.items())},
         "batches": report.batches,
         "signatures": report.signatures,
+        "statements": report.statements,
         "crosscheck": "merkletools" if report.crosschecked else None,
     }
 
@@ -86,10 +90,13 @@ def _report_fields(report: Report) -> dict[str, Any]:
 def save_evidence(
     directory: Path, error: Misbehaviour, url: str, log_id: bytes, key: NoteKey | None
 ) -> Path:
-    """Writes the exhibits and a JSON that describes them, last; the directory they are in."""
+    """Writes the exhibits and a JSON that describes them, last; the directory they are in.
+
+    Only its owner can read there, for a statement is private.
+    """
     digest = sha256(b"".join(error.exhibits[name] for name in sorted(error.exhibits))).hexdigest()
     place = directory / "evidence" / f"{error.kind}-{digest[:16]}"
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(0o700, parents=True, exist_ok=True)
     for name, data in error.exhibits.items():
         (place / name).write_bytes(data)
     description = {
@@ -152,5 +159,9 @@ def _report_rows(report: Report) -> list[tuple[str, str]]:
         ("blocks", blocks or "none"),
         ("batches", f"{report.batches:,}"),
         ("signatures", f"{report.signatures:,}"),
+        (
+            "statements of groups",
+            "not asked for" if report.statements is None else f"{report.statements:,}",
+        ),
         ("cross-check", "merkletools agrees" if report.crosschecked else "not done"),
     ]

@@ -5,17 +5,22 @@
 
 `log` is the state of the log's own chain before this block, `chain` that of the block's label, or
 None. Blocks come from `blocks.open_block`, so shape and signatures are settled; the anchor is
-checked by `replay`, which knows the tree. States are the spec's arrays, field by field.
+checked by `replay`, which knows the tree. Of groups these are the public rules; what their
+statements say is for `groups`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import Any, TypeVar
 
 from verifier.blocks import (
+    CREATES,
     DEVICE_ADD,
     DEVICE_REVOKE,
+    GROUP_CLOSE,
+    GROUP_UPDATE,
     LOG_CREATE,
     LOG_POLICY,
     USER_CLOSE,
@@ -25,99 +30,34 @@ from verifier.blocks import (
     Delegation,
 )
 from verifier.errors import BrokenRule
+from verifier.states import (
+    Chain,
+    Demands,
+    Device,
+    GroupState,
+    Limits,
+    LogState,
+    Place,
+    State,
+    UserState,
+)
 
 DAY = 86_400_000
 RESET, CLOSED, ADDED_BY_RECOVERY, RECOVERY_REVOKED, ALL_OTHERS_REVOKED = range(5)
 ORIGIN_LENGTHS = range(1, 129)
 ORIGIN_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {"+"}
+# Whose chain a block continues, by the tag of its state.
+CONTINUES = {
+    LOG_POLICY: 0,
+    DEVICE_ADD: 1,
+    DEVICE_REVOKE: 1,
+    USER_RESET: 1,
+    USER_CLOSE: 1,
+    GROUP_UPDATE: 2,
+    GROUP_CLOSE: 2,
+}
 
-
-class Limits(NamedTuple):
-    """What no block may exceed; sizes in bytes."""
-
-    block_bytes: int
-    devices: int
-    members: int
-    blocks_per_day: int
-    retired: int
-
-
-class Demands(NamedTuple):
-    """The least that the log asks its clients to demand; max_age in ms."""
-
-    witnesses: int
-    auditors: int
-    max_age: int
-
-
-class LogState(NamedTuple):
-    """What the log's own chain resolves to."""
-
-    tag: int
-    head: bytes
-    leaf_index: int
-    born: int
-    origin: str
-    app_root: bytes
-    enrolment: bytes
-    log_key: bytes
-    vrf_key: bytes
-    authority: bytes
-    limits: Limits
-    heartbeat: int
-    demands: Demands
-    retired: bytes
-
-
-# Signing and encryption key, kind (0 ordinary, 1 recovery), the signing key of the device that
-# added it, leaf index. A plain tuple, as it is encoded with every new state.
-Device = tuple[bytes, bytes, int, bytes, int]
-
-
-class UserState(NamedTuple):
-    """What a user's chain resolves to."""
-
-    tag: int
-    head: bytes
-    leaf_index: int
-    born: int
-    commitment: bytes
-    epoch: int
-    generation: int
-    user_key: bytes | None
-    user_key_index: int
-    devices: list[Device]
-    retired: bytes
-    day: int
-    day_count: int
-
-
-State = LogState | UserState
-
-
-class Chain(NamedTuple):
-    """All that is kept of a chain."""
-
-    length: int
-    accumulator: bytes
-    state: State
-
-
-def restore(fields: Any) -> State:
-    """A state from its decoded CBOR array."""
-    if fields[0] == 0:
-        state = LogState(*fields)
-        return state._replace(limits=Limits(*state.limits), demands=Demands(*state.demands))
-    return UserState(*fields)
-
-
-class Place(NamedTuple):
-    """Where a block stands, and the log's own state before it."""
-
-    leaf_index: int
-    time: int
-    log_id: bytes
-    log: LogState
+Owner = TypeVar("Owner", UserState, GroupState)
 
 
 def create_log(block: Block, index: int, time: int) -> LogState:
@@ -145,11 +85,11 @@ def check_link(chain: Chain | None, block: Block, log: LogState) -> None:
         raise BrokenRule("R-41.1", "the block is longer than the log's limit")
     if block.kind == LOG_CREATE:
         raise BrokenRule("R-42.4", "a second log.create")
-    if (chain is None) != (block.kind == USER_CREATE):
+    if (chain is None) != (block.kind in CREATES):
         raise BrokenRule("R-43.2", "a create on a chain that exists, or no chain to continue")
     if chain is None:
         return
-    if isinstance(chain.state, LogState) != (block.kind == LOG_POLICY):
+    if chain.state.tag != CONTINUES[block.kind]:
         raise BrokenRule("R-43.2", "the chain is not of the block's kind")
     if block.seq != chain.length or block.prev != chain.state.head:
         raise BrokenRule("R-43.1", "seq or prev is not that of the chain's head")
@@ -158,10 +98,13 @@ def check_link(chain: Chain | None, block: Block, log: LogState) -> None:
 def apply(chain: Chain | None, block: Block, place: Place) -> State:
     """The chain's state after a block that continues it (R-50 and on)."""
     if chain is None:
-        return _create_user(block, place)
-    if isinstance(chain.state, LogState):
-        return _policy(chain.state, block, place.leaf_index)
-    return _STEPS[block.kind](chain.state, block, place)
+        return (_create_user if block.kind == USER_CREATE else _create_group)(block, place)
+    state = chain.state
+    if isinstance(state, UserState):
+        return _USER_STEPS[block.kind](state, block, place)
+    if isinstance(state, GroupState):
+        return _GROUP_STEPS[block.kind](state, block, place)
+    return _policy(state, block, place.leaf_index)
 
 
 def events(before: State | None, after: State) -> list[int]:
@@ -306,7 +249,7 @@ def _close(state: UserState, block: Block, place: Place) -> UserState:
     )
 
 
-_STEPS = {
+_USER_STEPS = {
     DEVICE_ADD: _add,
     DEVICE_REVOKE: _revoke,
     USER_RESET: _reset,
@@ -314,7 +257,77 @@ _STEPS = {
 }
 
 
-def _follow(state: UserState, block: Block, place: Place, **changes: Any) -> UserState:
+def _create_group(block: Block, place: Place) -> GroupState:
+    _commitment, signing, encryption, _root = block.body
+    _require_signers(block, (signing,))
+    if block.label != sha256(b"\x07" + signing).digest():
+        raise BrokenRule("R-54.1", "the label is not that of the signing key")
+    _require_fresh((signing, encryption), (), b"", "R-54.3")
+    return GroupState(
+        2,
+        block.hash,
+        place.leaf_index,
+        place.time,
+        0,
+        signing,
+        encryption,
+        place.leaf_index,
+        block.anchor_size,
+        b"",
+        place.time // DAY,
+        1,
+    )
+
+
+def _update_group(state: GroupState, block: Block, place: Place) -> GroupState:
+    old = _open_keys(state)
+    _commitment, *new, _root = block.body
+    _require_signers(block, tuple(dict.fromkeys((old[0], new[0]))))
+    kept = [key == before for key, before in zip(new, old, strict=True)]
+    if any(kept) != all(kept):
+        raise BrokenRule("R-54.2", "one of the two keys is new and the other is not")
+    if all(kept):
+        return _follow(state, block, place)
+    if len(state.retired) > 32 * place.log.limits.retired:
+        raise BrokenRule("R-54.5", f"more than {place.log.limits.retired} retired keys")
+    _require_fresh(tuple(new), old, state.retired, "R-54.3")
+    return _follow(
+        state,
+        block,
+        place,
+        generation=state.generation + 1,
+        signing=new[0],
+        encryption=new[1],
+        key_index=place.leaf_index,
+        rotated=block.anchor_size,
+        retired=b"".join((state.retired, *old)),
+    )
+
+
+def _close_group(state: GroupState, block: Block, place: Place) -> GroupState:
+    old = _open_keys(state)
+    _require_signers(block, (old[0],))
+    return _follow(
+        state,
+        block,
+        place,
+        signing=None,
+        encryption=None,
+        retired=b"".join((state.retired, *old)),
+    )
+
+
+def _open_keys(state: GroupState) -> tuple[bytes, bytes]:
+    """Signing and encryption key of a group that is not closed."""
+    if state.signing is None or state.encryption is None:
+        raise BrokenRule("R-54.4", "the group is closed")
+    return state.signing, state.encryption
+
+
+_GROUP_STEPS = {GROUP_UPDATE: _update_group, GROUP_CLOSE: _close_group}
+
+
+def _follow(state: Owner, block: Block, place: Place, **changes: Any) -> Owner:
     """The state with these changes and what every block changes; R-53.7."""
     day = place.time // DAY
     count = state.day_count + 1 if day == state.day else 1
@@ -341,16 +354,19 @@ def _first_device(signing: bytes, encryption: bytes, kind: int, index: int) -> D
 
 
 def _require_author(state: UserState, author: bytes) -> None:
-    if not any(signing == author for signing, *_ in state.devices):
+    if author not in [device[0] for device in state.devices]:
         raise BrokenRule("R-53.3", "the author is not a device of the state")
 
 
-def _require_fresh(named: tuple[bytes, ...], taken: Iterable[bytes], retired: bytes) -> None:
-    """R-53.1, R-15.4: keys that a block names anew, an ephemeral one too, are new to the chain."""
-    if not frozenset(named).isdisjoint(taken) or len(set(named)) < len(named):
-        raise BrokenRule("R-53.1", "a new key is in use, or given twice")
+def _require_fresh(
+    named: tuple[bytes, ...], taken: Iterable[bytes], retired: bytes, rule: str = "R-53.1"
+) -> None:
+    """R-15.4: keys that a block names anew, an ephemeral one too, are new to the chain."""
+    keys = set(named)
+    if len(keys) < len(named) or not keys.isdisjoint(taken):
+        raise BrokenRule(rule, "a new key is in use, or given twice")
     if retired and any(_holds(retired, key) for key in named):
-        raise BrokenRule("R-53.1", "a new key was retired")
+        raise BrokenRule(rule, "a new key was retired")
 
 
 def _keys(devices: Iterable[Device]) -> list[bytes]:
@@ -359,7 +375,10 @@ def _keys(devices: Iterable[Device]) -> list[bytes]:
 
 def _current(state: UserState) -> list[bytes]:
     """The chain's keys in the order in which they retire: the devices', then the user key."""
-    return [*_keys(state.devices), *([] if state.user_key is None else [state.user_key])]
+    keys = _keys(state.devices)
+    if state.user_key is not None:
+        keys.append(state.user_key)
+    return keys
 
 
 def _holds(retired: bytes, key: bytes) -> bool:

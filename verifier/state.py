@@ -24,7 +24,14 @@ from verifier.errors import Undecided
 
 FORMAT = b"keyroll-verifier state 1"
 # Rows kept in memory beyond a commit, by table; a miss is one read.
-KEPT = {"chain": 40_000, "region": 60_000, "bound": 10_000, "tile": 0, "meta": 16}
+KEPT = {
+    "chain": 40_000,
+    "membership": 500,
+    "region": 60_000,
+    "bound": 10_000,
+    "tile": 0,
+    "meta": 16,
+}
 PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -50,10 +57,12 @@ class Table(Generic[Key]):
             f"CREATE TABLE IF NOT EXISTS {name} (key {keys} PRIMARY KEY, row BLOB NOT NULL)"
             + (" WITHOUT ROWID" if keys != "INTEGER" else "")
         )
+        # Whether all rows are in memory: then one that is not there is nowhere.
+        self._whole = db.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() is None
 
     def get(self, key: Key) -> bytes | None:
         row = self._rows.get(key)
-        if row is None:
+        if row is None and not self._whole:
             found = self._db.execute(self._select, (key,)).fetchone()
             if found is None:
                 return None
@@ -84,6 +93,7 @@ class Table(Generic[Key]):
         excess = len(self._rows) - KEPT[self._name]
         for key in list(islice(self._rows, max(0, excess))):
             del self._rows[key]
+            self._whole = False
 
     def _sum(self, key: Key, row: bytes) -> bytes:
         return crc32(row, crc32(f"{self._name} {key!r}".encode())).to_bytes(4, "big")
@@ -100,33 +110,50 @@ class Table(Generic[Key]):
 class State:
     """The state of one log's audit. Use it as a context manager."""
 
-    def __init__(self, db: sqlite3.Connection, log_id: bytes) -> None:
+    def __init__(self, db: sqlite3.Connection, log_id: bytes, *, statements: bool = False) -> None:
         self._db = db
         self._log_id = log_id
+        self._mode = b"with statements" if statements else b"without statements"
         self.chains: Table[bytes] = Table(db, "chain", "BLOB")
         self.regions: Table[str] = Table(db, "region", "TEXT")
+        self.memberships: Table[bytes] = Table(db, "membership", "BLOB")
         self.bounds: Table[int] = Table(db, "bound", "INTEGER")
         self.tiles: Table[int] = Table(db, "tile", "INTEGER")
         self._meta: Table[str] = Table(db, "meta", "TEXT")
-        self._tables = (self.chains, self.regions, self.bounds, self.tiles, self._meta)
+        self._tables = (
+            *(self.chains, self.memberships, self.regions, self.bounds, self.tiles),
+            self._meta,
+        )
         if self._meta.get("log") not in (None, FORMAT + log_id):
             raise Undecided("the state directory is that of another log, or of another version")
         position = self._meta.get("position") or bytes(16)
         self.size = int.from_bytes(position[:8], "big")
         self.time = int.from_bytes(position[8:], "big")
+        begun = self._meta.get("mode") or b"without statements"
+        if self.size and begun != self._mode:
+            raise Undecided(
+                f"this state was begun {begun.decode()} and cannot go on {self._mode.decode()}: "
+                "audit as it was begun, or give another directory with --state"
+            )
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, directory: Path, log_id: bytes) -> Iterator[Self]:
-        """Opens or makes the state of this log, for one process at a time."""
+    def open(cls, directory: Path, log_id: bytes, *, statements: bool = False) -> Iterator[Self]:
+        """Opens or makes the state of this log, for one process at a time.
+
+        It is for its owner only: with `statements` it holds who is in which group.
+        """
+        file = directory / "audit.sqlite"
         with _local_faults():
             directory.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(directory / "audit.sqlite", timeout=1, isolation_level=None)
+            file.touch(0o600)
+            file.chmod(0o600)  # SQLite's files beside it take its mode over
+            db = sqlite3.connect(file, timeout=1, isolation_level=None)
         try:
             with _local_faults():
                 for pragma in PRAGMAS:
                     db.execute(f"PRAGMA {pragma}")
-                state = cls(db, log_id)
+                state = cls(db, log_id, statements=statements)
             yield state
         finally:
             db.close()
@@ -150,6 +177,7 @@ class State:
 
     def commit(self, size: int, time: int) -> None:
         """Everything set so far, as the state at the end of the batch that ends at `size`."""
+        self._meta["mode"] = self._mode
         self._meta["position"] = size.to_bytes(8, "big") + time.to_bytes(8, "big")
         self._transact(*self._tables)
         self.size, self.time = size, time

@@ -6,7 +6,7 @@ ever read by the process that started the worker. Within a tile all decoding com
 verifying: each is faster in a row than in turns.
 
     with Workers(2) as workers:
-        tiles = workers.open([(bundle, 0)], log_id, check=True)
+        tiles = workers.open([Job(bundle)], log_id, check=True)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import marshal
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
@@ -24,23 +24,33 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from verifier import crosscheck
-from verifier.blocks import open_entry, parse_block
+from verifier.blocks import GROUP_TYPES, Block, open_entry, parse_block
 from verifier.errors import Invalid, Malformed, Undecided
+from verifier.groups import open_statement
 from verifier.keys import Check, run_check
 from verifier.merkle import leaf_hash, prefix_root, tile_levels
 from verifier.tiles import Bundle
 
 BLOCK, ROOT, INVALID = range(3)
 
-Job = tuple[Bundle, int]  # a bundle, and the first of its entries to open
+PLAIN = 2  # the version of marshal's form that does not look for shared objects
+
+
+class Job(NamedTuple):
+    """A bundle, the first of its entries to open, and statements by their blocks' places in it."""
+
+    bundle: Bundle
+    skip: int = 0
+    statements: Mapping[int, bytes] = {}
 
 
 class Tile(NamedTuple):
     """A tile's root and what its entries are.
 
-    `items` begins at the entry that was asked for: `(BLOCK, time, leaf hash, block's fields)`,
-    `(ROOT, time, directory root, tree root over the tile up to here)`, or, as the last one,
-    `(INVALID, verdict, rule, why)`. `signatures` counts those that were checked.
+    `items` begins at the entry that was asked for: `(BLOCK, time, leaf hash, block's fields,
+    statement's fields or None)`, `(ROOT, time, directory root, tree root over the tile up to
+    here)`, or, as the last one, `(INVALID, verdict, rule, why)`. `signatures` counts those that
+    were checked.
     """
 
     root: bytes
@@ -48,8 +58,9 @@ class Tile(NamedTuple):
     signatures: int
 
 
-def open_tile(bundle: Bundle, skip: int, log_id: bytes, *, check: bool) -> Tile:
+def open_tile(job: Job, log_id: bytes, *, check: bool) -> Tile:
     """Hashes all entries, opens those from `skip` on."""
+    bundle, skip, statements = job
     try:
         entries = bundle.entries()
     except Malformed as error:
@@ -66,8 +77,13 @@ def open_tile(bundle: Bundle, skip: int, log_id: bytes, *, check: bool) -> Tile:
         for at in range(skip, len(entries)):
             kind, time, content = open_entry(entries[at])
             if kind == 0:
-                block, found = parse_block(content, log_id)
-                items.append((BLOCK, time, leaves[at], tuple(block)))
+                fields, found = parse_block(content, log_id)
+                told: tuple[Any, ...] | None = None
+                if at in statements and fields[0] in GROUP_TYPES:
+                    commitment = Block._make(fields).body[0]
+                    statement, more = open_statement(statements[at], commitment, log_id)
+                    told, found = tuple(statement), found + more
+                items.append((BLOCK, time, leaves[at], fields, told))
                 checks.append(found)
             else:
                 items.append((ROOT, time, content, prefix_root(levels, at + 1)))
@@ -97,8 +113,8 @@ def _verify(
 
 
 def _open_all(jobs: Sequence[Job], log_id: bytes, check: bool) -> bytes:
-    tiles = [tuple(open_tile(bundle, skip, log_id, check=check)) for bundle, skip in jobs]
-    return marshal.dumps(tiles)
+    tiles = [tuple(open_tile(job, log_id, check=check)) for job in jobs]
+    return marshal.dumps(tiles, PLAIN)
 
 
 class Workers:
@@ -115,7 +131,7 @@ class Workers:
     def open(self, jobs: Sequence[Job], log_id: bytes, *, check: bool) -> list[Tile]:
         """The tiles of these bundles. Blocks; call it from several threads to keep all busy."""
         if self._pool is None:
-            return [open_tile(bundle, skip, log_id, check=check) for bundle, skip in jobs]
+            return [open_tile(job, log_id, check=check) for job in jobs]
         try:
             packed = self._pool.submit(_open_all, jobs, log_id, check).result()
         except BrokenProcessPool as error:

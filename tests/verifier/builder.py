@@ -156,6 +156,7 @@ class BuiltLog:
         self.chains: dict[bytes, Chain] = {}
         self.time = START
         self.held: dict[bytes, bytes] = {}  # the directory's leaves, by label
+        self.statements: dict[int, bytes] = {}  # by leaf index
         self.log_id = ZERO
         first = self.create(**body)
         self.log_id = sha256(first.data).digest()

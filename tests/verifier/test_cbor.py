@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.cbor import MAX_DEPTH, compile_shape, decode, fits, flatten, uint
+from verifier.cbor import MAX_DEPTH, STRINGS, compile_shape, decode, fits, flatten, uint
 from verifier.errors import Malformed
 
 CAP = 4_096
@@ -87,7 +87,7 @@ def test_rules(rule: str, wrong: bytes, right: bytes) -> None:
 
 SHAPE = (range(7, 8), range(2**32), 32, (range(3), bytes), 32, range(2))
 READ = compile_shape(SHAPE)
-MANY = (32, [32], 32)
+MANY = (32, STRINGS, 32)
 READ_MANY = compile_shape(MANY)
 HASHES = st.binary(min_size=31, max_size=33)
 NUMBERS = st.integers(0, 2**33) | st.sampled_from([0, 1, 2, 3, 23, 24, 255, 256, 65_535, 65_536])

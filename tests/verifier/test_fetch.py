@@ -23,15 +23,18 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[tuple[str, list[str]]]:
-    """A server that answers each GET by `answer`: its URL, and the paths that were asked for."""
+    """A server that answers each request by `answer`: its URL, and the paths that were asked."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:  # the name is the library's
             asked.append(self.path)
             answer(self)
+
+        do_POST = do_GET  # noqa: N815  # the name is the library's
 
         def log_message(self, *args: object) -> None:
             pass

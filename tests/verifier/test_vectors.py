@@ -43,3 +43,21 @@ def test_the_command_agrees_with_itself(tmp_path: Path) -> None:
     done = run(commands, ["judge", *files, str(folder / "wrong.json")], standalone_mode=False)
     assert done.return_value == 2
     assert "2 judged, 1 differ" in done.output
+
+
+def test_a_line_of_json_for_each_file(tmp_path: Path) -> None:
+    """It reads the input alone: whoever runs it compares."""
+    given = {"good": {"key": (9).to_bytes(32, "little").hex()}, "zero": {"key": bytes(32).hex()}}
+    files = []
+    for kind in ("x25519", "box"):
+        (tmp_path / kind).mkdir()
+        for name, fields in given.items():
+            file = tmp_path / kind / f"{name}.json"
+            file.write_text(json.dumps({"input": fields}))
+            files.append(str(file))
+    done = CliRunner().invoke(commands, ["judge", "--json", *files], standalone_mode=False)
+    assert done.return_value == 0
+    good, zero, *others = [json.loads(line) for line in done.output.splitlines()]
+    assert good == {"file": files[0], "verdict": "ok", "rule": "", "output": {}}
+    assert zero == {"file": files[1], "verdict": "malformed", "rule": "R-15.2", "output": None}
+    assert others == [{"file": file, "verdict": None} for file in files[2:]]
