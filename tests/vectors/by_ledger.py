@@ -6,37 +6,26 @@ Judgement(verdict='malformed', rule='R-10.2', output=None)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ledger.errors import BadSignature, LogMisbehaved, MalformedInput, RuleViolation
-from ledger.format import block, cbor, checkpoint, entry, note
+from ledger.format import block, cbor, checkpoint, entry, note, proof
 from ledger.format.block import NO_LOG_ID
 from ledger.format.identity import IdentityToken, Opening
 from ledger.format.keys import EncryptionKey, check_encryption_key, check_signing_key, verifies
 from ledger.log.admission import check_boxes
 from ledger.log.planner import Admission
 from ledger.log.replay import batches, replay
-from ledger.rules.context import Outcome
 from ledger.seal.boxes import open_box, verify_box
 from ledger.tree import directory, merkle, tiles, vrf
-from tests.support.actors import LogActor
+from ledger.tree.directory_proof import verify_absent, verify_present
 from tests.support.memory import MemoryLog
+from tests.vectors import groups_by_ledger
+from tests.vectors.case import Given, Judgement, Output
 
-Output = dict[str, Any]
-Given = Mapping[str, Any]
+_MAX_PROOF_BYTES = 16_384
 
 _hex = bytes.fromhex
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A verdict of the closed set, the rule that a refusal names, what an `ok` yields."""
-
-    verdict: str
-    rule: str = ""
-    output: Output | None = None
 
 
 def judge(kind: str, given: Given) -> Judgement:
@@ -116,6 +105,15 @@ def _directory(given: Given) -> Output:
     return {"root": update.root.hex()}
 
 
+def _directory_proof(given: Given) -> None:
+    found = proof.parse(cbor.decode(_hex(given["proof"]), _MAX_PROOF_BYTES))
+    label, root = _hex(given["label"]), _hex(given["root"])
+    if given["value"] is None:
+        verify_absent(label, found, root)
+    else:
+        verify_present(label, _hex(given["value"]), found, root)
+
+
 def _vrf(given: Given) -> Output:
     beta = vrf.verify(_hex(given["public"]), _hex(given["alpha"]), _hex(given["proof"]))
     return {"beta": beta.hex(), "label": vrf.label(beta).hex()}
@@ -180,13 +178,8 @@ def _bundle(given: Given) -> Output:
 
 
 def _boxes(given: Given) -> None:
-    anything = LogActor.make()
-    log = MemoryLog(anything.raw)
-    chain = log.chain(bytes(32))
-    assert chain is not None
-    recipients = tuple(_hashes(given["recipients"]))
-    outcome = Outcome(chain.state, _hex(given["box_root"]), recipients)
-    check_boxes(_hashes(given["boxes"]), outcome)
+    recipients = _hashes(given["recipients"])
+    check_boxes(_hashes(given["boxes"]), recipients, _hex(given["box_root"]))
 
 
 def _box(given: Given) -> None:
@@ -205,6 +198,7 @@ JUDGES: dict[str, Callable[[Given], Output | None]] = {
     "checkpoint": _checkpoint,
     "consistency": _consistency,
     "directory": _directory,
+    "directory-proof": _directory_proof,
     "ed25519": _ed25519,
     "inclusion": _inclusion,
     "log": _log,
@@ -218,4 +212,5 @@ JUDGES: dict[str, Callable[[Given], Output | None]] = {
     "vkey": _vkey,
     "vrf": _vrf,
     "x25519": _x25519,
+    **groups_by_ledger.JUDGES,
 }

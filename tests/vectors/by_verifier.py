@@ -1,14 +1,17 @@
-"""The verifier's judgement of a case.
-
-It sees no boxes and no tokens: `JUDGES` are the kinds that it judges.
-"""
+"""The verifier's judgement of a case; `NEVER` and `NOT_YET` are the kinds that it judges not."""
 
 from __future__ import annotations
 
-from tests.vectors.by_ledger import Given, Judgement
+from tests.vectors.case import Given, Judgement
 from verifier.judge import JUDGES, verdict
 
-__all__ = ["JUDGES", "judge"]
+__all__ = ["JUDGES", "NEVER", "NOT_YET", "judge"]
+
+NEVER = frozenset({"box", "boxes", "stale", "submission", "token"})
+"""Kinds that an auditor has no use for: what passes between members, devices and the server."""
+
+NOT_YET: frozenset[str] = frozenset()
+"""Kinds that the verifier is still to learn."""
 
 
 def judge(kind: str, given: Given) -> Judgement:

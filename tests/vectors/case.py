@@ -12,14 +12,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
 
+Given: TypeAlias = Mapping[str, Any]
+Output: TypeAlias = dict[str, Any]
+
 VERDICTS = ("ok", "malformed", "signature", "rule")
 
-_MALFORMED = ("R-10.", "R-15.1", "R-15.2", "R-20.", "R-36.", "R-40.", "R-41.", "R-42.1")
-_MALFORMED_NOTES = ("R-60.1", "R-60.2", "R-60.5", "R-60.7", "R-60.8")
+_MALFORMED = (
+    "R-10.",
+    "R-15.1",
+    "R-15.2",
+    "R-20.",
+    "R-30.8",
+    "R-30.9",
+    "R-30.10",
+    "R-30.11",
+    "R-36.",
+    "R-40.",
+    "R-41.",
+    "R-42.1",
+)
+_MALFORMED_EXACTLY = ("R-56.1", "R-60.1", "R-60.2", "R-60.5", "R-60.7", "R-60.8")
 _SIGNATURE = ("R-15.3", "R-40.4", "R-52.5", "R-60.3", "R-60.4", "R-60.6", "R-60.9")
 
 
@@ -64,6 +80,15 @@ class Case:
         return cls(kind, **{**fields, "covers": tuple(fields.get("covers", ()))})
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict of the closed set, the rule that a refusal names, what an `ok` yields."""
+
+    verdict: str
+    rule: str = ""
+    output: Output | None = None
+
+
 def ok(
     kind: str,
     name: str,
@@ -100,6 +125,6 @@ def verdict_of(rule: str) -> str:
     """The verdict that breaking `rule` alone leads to, where it depends on nothing else."""
     if rule in _SIGNATURE:
         return "signature"
-    if rule.startswith(_MALFORMED) or rule in _MALFORMED_NOTES:
+    if rule.startswith(_MALFORMED) or rule in _MALFORMED_EXACTLY:
         return "malformed"
     return "rule"

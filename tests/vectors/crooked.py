@@ -72,6 +72,34 @@ class CrookedKey:
         return point + crypto_core_ed25519_scalar_add(nonce, product)
 
 
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """A point of small order in any spelling, for which the equation holds whatever is signed."""
+
+    public: bytes
+
+    def sign(self, message: bytes) -> bytes:
+        """R = n·B and S = n: nonces are tried until the challenge cancels the point."""
+        for number in count(1):
+            nonce = number.to_bytes(32, "little")
+            point = crypto_scalarmult_ed25519_base_noclamp(nonce)
+            digest = sha512(point + self.public + message).digest()
+            if crypto_core_ed25519_scalar_reduce(digest)[0] % 8 == 0:
+                return point + nonce
+        raise AssertionError
+
+
+SMALL = {
+    "identity": IDENTITY,
+    "order-2": ORDER_2,
+    "order-4": ORDER_4,
+    "order-8": ORDER_8,
+    "identity-negative": (1 | 1 << 255).to_bytes(32, "little"),
+    "identity-plus-p": (1 + P).to_bytes(32, "little"),
+}
+"""Points of small order, the last two in a second spelling."""
+
+
 def crooked_proof(
     secret: bytes, alpha: bytes, key_twist: bytes, gamma_twist: bytes
 ) -> tuple[bytes, bytes, bytes]:

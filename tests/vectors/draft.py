@@ -1,4 +1,4 @@
-"""Blocks and delegations taken apart, changed at one place, and signed again by the same keys.
+"""Blocks, delegations and statements taken apart, changed at one place, and signed again.
 
 >>> founding = LogActor.make()
 >>> draft = Draft.of(founding.raw, Keyring(founding.after))
@@ -10,7 +10,7 @@ False
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,26 +19,36 @@ import cbor2
 from ledger.format import block, cose
 from ledger.format.block import NO_LOG_ID
 from ledger.format.bodies import BlockType, Delegation
+from ledger.format.keys import SigningKey
+from ledger.format.statement import MAX_STATEMENT_BYTES
 from tests.support.actors import LogActor, User, signing_key
+from tests.support.groups import Group
 
 FIELDS = ("version", "type", "label", "seq", "prev", "anchor", "body")
 
 
 class Keyring(dict[bytes, cose.Signer]):
-    """The secret keys of a log and its users, by their public halves."""
+    """The secret keys of a log, its users and groups, by their public halves."""
 
-    def __init__(self, log: LogActor, *users: User) -> None:
+    def __init__(self, log: LogActor, *people: User | Group) -> None:
         super().__init__()
         self.log_id = log.log_id
         self.hold(log.app_root, log.enrolment, log.log_key, log.authority)
-        for user in users:
-            self.hold(*(device.signing for device in user.devices))
-            self.hold(signing_key(log.origin, user.opening.identifier, "ephemeral", 0))
-            resets = (("ephemeral", seq) for seq in range(user.seq + 1))
-            self.hold(*(signing_key(user.label.hex(), *names) for names in resets))
+        for one in people:
+            self.hold(*(_of_group(one) if isinstance(one, Group) else _of_user(log, one)))
 
     def hold(self, *keys: cose.Signer) -> None:
         self.update((key.public, key) for key in keys)
+
+
+def _of_user(log: LogActor, user: User) -> Iterator[SigningKey]:
+    yield from (device.signing for device in user.devices)
+    yield signing_key(log.origin, user.opening.identifier, "ephemeral", 0)
+    yield from (signing_key(user.label.hex(), "ephemeral", seq) for seq in range(user.seq + 1))
+
+
+def _of_group(group: Group) -> Iterator[SigningKey]:
+    yield group.signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,13 @@ class Draft:
         signers = tuple(keys[kid] for kid in delegation.envelope.signers)
         value = cbor2.loads(delegation.envelope.payload)
         return cls(value, signers, keys.log_id, cose.DELEGATION)
+
+    @classmethod
+    def of_statement(cls, raw: bytes, keys: Keyring) -> Draft:
+        """A statement, whose signers are all in `keys`."""
+        envelope = cose.parse(raw, MAX_STATEMENT_BYTES)
+        signers = tuple(keys[kid] for kid in envelope.signers)
+        return cls(cbor2.loads(envelope.payload), signers, keys.log_id, cose.STATEMENT)
 
     @property
     def payload(self) -> bytes:

@@ -16,13 +16,15 @@ from ledger.format.bodies import (
     DAY_MS,
     DeviceAdd,
     DeviceRevoke,
+    GroupClose,
+    GroupCreate,
     LogCreate,
     LogPolicy,
     UserClose,
     UserCreate,
     UserReset,
 )
-from ledger.rules.state import Chain, Device, LogState, State, UserState, accumulate
+from ledger.rules.state import Chain, Device, GroupState, LogState, State, UserState, accumulate
 from ledger.tree.merkle import leaf_hash
 from tests.support.naive import directory_root
 
@@ -60,6 +62,8 @@ def _after(block: Block, state: State | None, index: int, time: int) -> State | 
         return _policy(block, body, state, index)
     if isinstance(body, UserCreate) and not isinstance(body, UserReset):
         return _created(block, body, index, time)
+    if isinstance(body, GroupCreate | GroupClose):
+        return _group(block, body, state, index, time)
     return _user(block, state, index, time) if isinstance(state, UserState) else None
 
 
@@ -109,6 +113,29 @@ def _user(block: Block, state: UserState, index: int, time: int) -> UserState:
     retired = _retired(state, state.devices)
     fresh = replace(moved, devices=(first,), epoch=state.epoch + 1, retired=retired)
     return replace(fresh, **keys)  # type: ignore[arg-type]
+
+
+def _group(
+    block: Block, body: GroupCreate | GroupClose, state: State | None, index: int, time: int
+) -> GroupState | None:
+    place, day = {"head": block.hash, "index": index}, time // DAY_MS
+    if isinstance(body, GroupCreate) and block.seq == 0:
+        brought = (body.signing, body.encryption, index, block.anchor.size)
+        return GroupState(block.hash, index, time, 0, *brought, b"", day, 1)
+    if not isinstance(state, GroupState):
+        return None
+    count = state.count + 1 if day == state.day else 1
+    moved = replace(state, **place, day=day, count=count)  # type: ignore[arg-type]
+    if isinstance(body, GroupCreate) and not (
+        body.signing != state.signing and body.encryption != state.encryption
+    ):
+        return moved
+    retired = state.retired + (state.signing or b"") + (state.encryption or b"")
+    if isinstance(body, GroupClose):
+        return replace(moved, signing=None, encryption=None, retired=retired)
+    keys = {"signing": body.signing, "encryption": body.encryption, "key_index": index}
+    changes = {**keys, "generation": state.generation + 1, "rotated": block.anchor.size}
+    return replace(moved, **changes, retired=retired)  # type: ignore[arg-type]
 
 
 def _retired(state: UserState, leaving: tuple[Device, ...]) -> bytes:

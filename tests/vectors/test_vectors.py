@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.vectors import by_ledger, by_verifier, crooked, draft, generate, world
+from tests.vectors import (
+    by_ledger,
+    by_verifier,
+    crooked,
+    draft,
+    generate,
+    groups_by_ledger,
+    sayings,
+    world,
+)
 from tests.vectors import case as cases
 from tests.vectors.case import VERDICTS, Case
 
@@ -29,6 +38,15 @@ ELSEWHERE = {
     "R-61.2": "tests/client/test_verify.py",
     "R-61.3": "tests/client/test_verify.py",
     "R-61.4": "tests/client/test_verify.py",
+    "R-65.1": "tests/client/lies_of_trees.py",
+    "R-65.2": "tests/client/lies_of_trees.py",
+    "R-65.3": "tests/client/lies_of_trees.py",
+    "R-65.4": "tests/client/lies_of_trees.py",
+    "R-65.5": "tests/client/lies_of_trees.py",
+    "R-65.6": "tests/client/lies_of_chains.py",
+    "R-65.7": "tests/client/lies_of_chains.py",
+    "R-65.8": "tests/client/lies_of_chains.py",
+    "R-65.9": "tests/client/lies_of_chains.py",
     "R-70.1": "tests/http/test_problems.py",
     "R-70.2": "tests/http/test_problems.py",
     "R-70.3": "tests/http/test_tree.py",
@@ -41,6 +59,10 @@ ELSEWHERE = {
     "R-72.1": "tests/unit/test_wire.py",
     "R-72.2": "tests/http/test_private.py",
     "R-72.3": "tests/http/test_private.py",
+    "R-72.4": "tests/http/test_groups.py",
+    "R-72.5": "tests/http/test_groups.py",
+    "R-72.6": "tests/http/test_groups.py",
+    "R-72.7": "tests/http/test_lookup.py",
     "R-73.1": "tests/log/test_sequencer.py",
     "R-73.2": "tests/server/test_process.py",
     "R-73.3": "tests/rules/test_batches.py",
@@ -49,6 +71,9 @@ ELSEWHERE = {
 
 WHOLE = {"R-50.1"}
 """Rules that only refer to others."""
+
+BY_OUTPUT = {"R-56.11"}
+"""Rules that refuse nothing: cases that pass, with different outputs, show them."""
 
 
 def rule_ids() -> set[str]:
@@ -88,10 +113,20 @@ def test_the_verifier_judges_as_the_case_says(path: str) -> None:
     assert judged.output == case.output
 
 
-def test_the_verifier_judges_all_but_what_it_never_sees() -> None:
-    assert {case.kind for case in CASES.values()} - by_verifier.JUDGES.keys() == {
-        *("box", "boxes", "token")
-    }
+def test_no_kind_is_left_out_silently() -> None:
+    kinds = {case.kind for case in CASES.values()}
+    assert kinds == by_ledger.JUDGES.keys()
+    assert kinds - by_verifier.JUDGES.keys() == by_verifier.NEVER | by_verifier.NOT_YET
+    assert by_verifier.JUDGES.keys() <= kinds
+    assert not by_verifier.NEVER & by_verifier.NOT_YET
+
+
+def test_the_readme_explains_every_kind() -> None:
+    rows = re.findall(
+        r"^\| (`[^|]*`) \|", (ROOT / "specs/vectors/README.md").read_text(), re.MULTILINE
+    )
+    told = {kind for row in rows for kind in re.findall(r"`([a-z0-9-]+)`", row)}
+    assert {case.kind for case in CASES.values()} <= told
 
 
 def test_every_refusal_stands_beside_its_nearest_that_passes() -> None:
@@ -107,6 +142,19 @@ def test_no_rule_is_forgotten() -> None:
     told = covered() | ELSEWHERE.keys() | WHOLE
     assert rule_ids() - told == set()
     assert told - rule_ids() == set()
+
+
+def test_each_rule_is_broken_beside_a_case_that_passes() -> None:
+    refused = {
+        rule
+        for case in CASES.values()
+        if case.nearest and CASES[f"{case.kind}/{case.nearest}.json"].verdict == "ok"
+        for rule in (case.rule, *case.covers)
+    }
+    assert covered() - refused == BY_OUTPUT
+    for rule in BY_OUTPUT:
+        showing = [case for case in CASES.values() if rule in case.covers]
+        assert len({repr(case.output) for case in showing}) > 1
 
 
 def test_what_is_covered_elsewhere_is() -> None:
@@ -125,7 +173,9 @@ def test_drift_is_found() -> None:
     assert generate.differences(wanted, found) == ["missing: a", "stale: c", "changed: b"]
 
 
-@pytest.mark.parametrize("module", [by_ledger, cases, crooked, draft, world])
+@pytest.mark.parametrize(
+    "module", [by_ledger, cases, crooked, draft, groups_by_ledger, sayings, world]
+)
 def test_examples(module: object) -> None:
     done = doctest.testmod(module)  # type: ignore[arg-type]
     assert done.attempted > 0

@@ -1,7 +1,7 @@
-"""A small log with people in it, for cases of kind `log`.
+"""A small log with people in it, for cases of kind `log`, `group`, `leave` and `grant`.
 
-`admit` moves the log on; `judged` leaves it as it is, and gives the input of a case: the log so far
-and one more batch, good or bad.
+`admit` moves the log on; `ok` and `bad` leave it as it is, and give the input of a case: the log so
+far and one more batch, good or bad.
 
 >>> world = World()
 >>> ada = world.create("ada@example.org")
@@ -12,17 +12,23 @@ and one more batch, good or bad.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any, TypeVar
 
 from ledger.format.block import Anchor
+from ledger.format.statement import Role
+from ledger.rules.membership import Kind
 from tests.support.actors import NOW, LogActor, User, Written
+from tests.support.groups import Group, Member
 from tests.support.memory import MemoryLog
 from tests.vectors import lenient
 from tests.vectors.case import Case, Json, bad, ok
 from tests.vectors.draft import Draft, Keyring
 
-ADA, BOB = "ada@example.org", "bob@example.org"
+ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
+
+Actor = TypeVar("Actor", User, Group)
 
 
 @cache
@@ -40,6 +46,8 @@ class World:
         self.log = MemoryLog(founding.raw, now)
         self.now = now
         self.users: list[User] = []
+        self.groups: list[Group] = []
+        self.statements: list[tuple[int, bytes]] = []
 
     @property
     def anchor(self) -> Anchor:
@@ -49,7 +57,7 @@ class World:
     @property
     def keys(self) -> Keyring:
         """Everybody's keys."""
-        return Keyring(self.actor, *self.users)
+        return Keyring(self.actor, *self.users, *self.groups)
 
     def create(self, identifier: str = ADA) -> User:
         """A new user, admitted."""
@@ -63,12 +71,23 @@ class World:
             user = self.admit(user.add(self.anchor))
         return user
 
-    def admit(self, written: Written[User], now: int | None = None) -> User:
-        """Admits one user's block, alone in its batch. The user after it."""
+    def found(
+        self, name: str, author: User, members: Mapping[Member, Role], *, kind: Kind = Kind.FLAT
+    ) -> Group:
+        """A new group, admitted."""
+        return self.admit(Group.create(name, self.anchor, author, members, kind=kind))
+
+    def admit(self, written: Written[Actor], now: int | None = None) -> Actor:
+        """Admits one user's or group's block, alone in its batch. Its author after it."""
         self.now = now or self.now
+        self.statements += self._beside([written])
         self.log.admit([written.raw], self.now)
-        self.users.append(written.after)
-        return written.after
+        after = written.after
+        if isinstance(after, User):
+            self.users.append(after)
+        else:
+            self.groups.append(after)
+        return after
 
     def admit_policy(self, written: Written[LogActor]) -> None:
         """Admits a log.policy."""
@@ -80,12 +99,19 @@ class World:
         self.now = now or self.now
         self.log.admit([], self.now)
 
-    def draft(self, written: Written[User] | Written[LogActor]) -> Draft:
+    def draft(self, written: Written[User] | Written[LogActor] | Written[Group]) -> Draft:
         """A block taken apart. Its signers are this log's people, as they were or will be."""
+        return Draft.of(written.raw, self._keys_with(written.after))
+
+    def said(self, written: Written[Group]) -> Draft:
+        """A group's statement taken apart."""
+        assert written.statement is not None
+        return Draft.of_statement(written.statement, self.keys)
+
+    def _keys_with(self, after: User | LogActor | Group) -> Keyring:
         keys = self.keys
-        after = written.after
         keys.update(Keyring(after) if isinstance(after, LogActor) else Keyring(self.actor, after))
-        return Draft.of(written.raw, keys)
+        return keys
 
     def batch(self, *raws: bytes, now: int | None = None) -> list[bytes]:
         """The next batch's entries. Bad blocks have the effects that a careless reader sees."""
@@ -95,6 +121,18 @@ class World:
         """The input of a case: the log so far and these entries."""
         entries = [data.hex() for data in (*self.log.entries, *batch)]
         return {"log_id": self.actor.log_id.hex(), "entries": entries}
+
+    def given_groups(self, *written: Written[Any]) -> dict[str, Json]:
+        """The input of a case: the log so far and a batch, with all statements."""
+        batch = self.batch(*(one.raw for one in written)) if written else []
+        beside = [*self.statements, *self._beside(written)]
+        statements: Json = [[index, statement.hex()] for index, statement in beside]
+        return {**self.given(batch), "statements": statements}
+
+    def _beside(self, written: Sequence[Written[Any]]) -> list[tuple[int, bytes]]:
+        """The statements of the next batch, with their blocks' leaf indices."""
+        numbered = enumerate(written, self.log.head.size)
+        return [(index, one.statement) for index, one in numbered if one.statement is not None]
 
     def ok(self, name: str, shows: str, *raws: bytes, now: int | None = None) -> Case:
         """A case whose last batch holds these blocks and must pass."""
@@ -114,3 +152,21 @@ class World:
         """A case whose last batch holds these blocks and must be refused."""
         given = self.given(self.batch(*raws, now=now))
         return bad("log", name, rule, nearest, shows, given, verdict=verdict, covers=covers)
+
+    def says(self, name: str, shows: str, *written: Written[Any]) -> Case:
+        """A case of kind `group` whose last batch is `written` and must pass."""
+        return ok("group", name, shows, self.given_groups(*written))
+
+    def missays(
+        self,
+        name: str,
+        rule: str,
+        nearest: str,
+        shows: str,
+        *written: Written[Any],
+        verdict: str = "",
+        covers: tuple[str, ...] = (),
+    ) -> Case:
+        """A case of kind `group` whose last batch is `written`, one of whose statements is bad."""
+        given = self.given_groups(*written)
+        return bad("group", name, rule, nearest, shows, given, verdict=verdict, covers=covers)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ledger.format import cose
+from ledger.format.keys import verifies
 from tests.support.actors import LogActor, User, signing_key
 from tests.vectors.case import Case, bad, ok
-from tests.vectors.crooked import ORDER_2, ORDER_4, ORDER_8, CrookedKey, L
+from tests.vectors.crooked import ORDER_2, ORDER_4, ORDER_8, SMALL, CrookedKey, L, NoKey
 from tests.vectors.draft import Draft, envelope, pairs_of, payload_of
 from tests.vectors.world import World
 
@@ -146,7 +147,8 @@ def sides(log: LogActor, add: Draft) -> Iterator[Case]:
 
     yield wrong("other-log", "Signed for another log.", add.under(log_id=other.log_id).raw)
     yield wrong("no-log", "Signed for no log: 32 zero bytes.", add.under(log_id=bytes(32)).raw)
-    for context in (cose.DELEGATION, cose.LOGIN, cose.STATEMENT, cose.HEADER):
+    others = (cose.DELEGATION, cose.LOGIN, cose.STATEMENT, cose.LEAVE, cose.GRANT, cose.HEADER)
+    for context in others:
         shows = f"Signed in the context {context}."
         yield wrong(f"as-{context.rpartition('/')[2]}", shows, add.under(context).raw)
     yield wrong("as-v2", "Signed in another version's context.", add.under("keyroll/v2/block").raw)
@@ -170,7 +172,7 @@ def sides(log: LogActor, add: Draft) -> Iterator[Case]:
 
 
 def crooked(log: LogActor, add: Draft) -> Iterator[Case]:
-    """R-15.3 and R-15.1, where implementations differ."""
+    """R-15.3, where implementations differ."""
     author = add.signers[0]
     honest = CrookedKey.mixed(twist=(1).to_bytes(32, "little"))
     draft = add.at(6, 1, 0, to=honest.public).by(author, honest)
@@ -180,12 +182,28 @@ def crooked(log: LogActor, add: Draft) -> Iterator[Case]:
         key = CrookedKey.mixed(twist)
         mixed = add.at(6, 1, 0, to=key.public).by(author, key)
         shows = (
-            f"A device key with a part of order {name}. Its signature verifies without cofactor."
+            f"A device key with a part of order {name}: its signature verifies without cofactor."
         )
-        yield block_bad(f"key-mixed-order-{name}", "R-15.1", "key-plain", shows, log, mixed.raw)
+        yield block_ok(f"key-mixed-order-{name}", shows, log, mixed.raw)
+        shows = "The same key, with a signature that verifies only with the cofactor."
+        raw = envelope(mixed.payload, [mixed.pairs[0], cofactored(key, mixed, log)])
+        name_of = f"key-mixed-order-{name}"
+        yield block_bad(f"{name_of}-cofactor", "R-40.4", name_of, shows, log, raw)
         message = cose.to_be_signed(draft.payload, honest.public, cose.aad(cose.BLOCK, log.log_id))
         pair = honest.public, honest.sign_with(message, 1, twist)
         raw = envelope(draft.payload, [draft.pairs[0], pair])
         shows = f"R with a part of order {name}: it verifies only with the cofactor."
         name = f"signed-r-order-{name}"
         yield block_bad(name, "R-40.4", "key-plain", shows, log, raw)
+    for name, point in SMALL.items():
+        raw = add.at(6, 1, 0, to=point).by(author, NoKey(point)).raw
+        shows = f"The device's key is of small order, {name.replace('-', ' ')}: anybody can sign."
+        yield block_bad(f"key-{name}", "R-40.4", "key-plain", shows, log, raw)
+
+
+def cofactored(key: CrookedKey, draft: Draft, log: LogActor) -> tuple[bytes, bytes]:
+    """Kid and signature by a key of mixed order, right but for what is of small order."""
+    aad = cose.aad(cose.BLOCK, log.log_id)
+    message = cose.to_be_signed(draft.payload, key.public, aad)
+    signatures = (key.sign_with(message, number) for number in range(1, 255))
+    return key.public, next(s for s in signatures if not verifies(key.public, message, s))

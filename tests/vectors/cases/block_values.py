@@ -10,7 +10,7 @@ from tests.support.actors import LogActor, User, seed
 from tests.vectors.case import Case
 from tests.vectors.cases.block_envelope import block_bad, block_ok
 from tests.vectors.cases.keys import LOW_ORDER_U, NOT_POINTS
-from tests.vectors.crooked import CrookedKey, P
+from tests.vectors.crooked import ORDER_8, CrookedKey, NoKey, P
 from tests.vectors.draft import Draft, Keyring, envelope
 from tests.vectors.world import BOB, World, label_of
 
@@ -31,7 +31,7 @@ def first_blocks() -> Iterator[Case]:
     for name, low, high, *path in (
         ("max-block-bytes", 1_024, 16_384, 7, 0),
         ("max-devices", 1, 64, 7, 1),
-        ("max-members", 1, 10_000, 7, 2),
+        ("max-members", 1, 4_096, 7, 2),
         ("max-blocks-per-day", 1, 65_535, 7, 3),
         ("max-retired", 16, 65_535, 7, 4),
         ("heartbeat", 1_000, 86_400_000, 8),
@@ -105,7 +105,11 @@ def entering() -> Iterator[Case]:
     crooked = CrookedKey.mixed()
     raw = reset.at(6, 1, 0, to=crooked.public).by(ephemeral, authority, crooked).raw
     shows = "The first device's signing key is of mixed order, and its signature verifies."
-    yield block_bad("reset-mixed-order", "R-15.1", "reset", shows, log, raw)
+    yield block_ok("reset-mixed-order", shows, log, raw)
+    nobody = NoKey(ORDER_8)
+    raw = reset.at(6, 1, 0, to=nobody.public).by(ephemeral, authority, nobody).raw
+    shows = "The first device's signing key is of small order: anybody can sign."
+    yield block_bad("reset-small-order", "R-40.4", "reset", shows, log, raw)
     policy = Draft.of(log.policy(world.anchor, enrolment=log.authority).raw, Keyring(log))
     raw = policy.at(6, 1, to=crooked.public).by(log.app_root, log.log_key, crooked).raw
     shows = "The new enrolment key is of mixed order, and its signature verifies."

@@ -145,9 +145,7 @@ def _with_small_r(key: CrookedKey, point: bytes) -> bytes:
 def mixed() -> Iterator[Case]:
     key = CrookedKey.mixed()
     right = key.sign(MESSAGE)
-    shows = (
-        "A key of mixed order: no key for a chain, but this signature verifies without cofactor."
-    )
+    shows = "A key of mixed order, and a signature that verifies without the cofactor."
     yield _ok("key-mixed-order", shows, key.public, right)
     number = next(n for n in range(1, 255) if key.sign_with(MESSAGE, n) != right)
     only = key.sign_with(MESSAGE, number)
