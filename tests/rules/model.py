@@ -4,7 +4,7 @@ It knows nothing of bytes, trees or hashes, and predicts which rule refuses an h
 
 >>> model = Model()
 >>> model.advance("create", {"s0", "e0", "u0"}, day=1)
->>> model.refusal(max_devices=1, max_blocks=9, day=1, adding=True)
+>>> model.refusal(Limits(max_devices=1), day=1, adding=True)
 'R-53.4'
 """
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from ledger.format.bodies import Limits
 
 Key = TypeVar("Key")
 
@@ -34,11 +36,15 @@ class Model(Generic[Key]):
     def closed(self) -> bool:
         return not self.devices
 
-    def refusal(self, *, max_devices: int, max_blocks: int, day: int, adding: bool) -> str:
+    def refusal(
+        self, limits: Limits, day: int, *, adding: bool = False, revoking: bool = False
+    ) -> str:
         """The rule that refuses an honest block, the one that the rules ask first. Else ''."""
-        if adding and self.devices >= max_devices:
+        if adding and self.devices >= limits.max_devices:
             return "R-53.4"
-        if day == self.day and self.count >= max_blocks:
+        if revoking and len(self.gone) > limits.max_retired:
+            return "R-53.6"
+        if day == self.day and self.count >= limits.max_blocks_per_day:
             return "R-53.7"
         return ""
 

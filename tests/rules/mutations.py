@@ -17,6 +17,7 @@ from ledger.errors import MalformedInput
 from ledger.format import cose, entry
 from ledger.format.block import LOG_LABEL
 from ledger.format.bodies import DAY_MS, BlockType, DeviceKind, Limits
+from ledger.rules.state import GroupState
 from ledger.tree.merkle import leaf_hash, root_of
 from tests.support.actors import NOW, LogActor, User, Written, seed, signing_key
 from tests.vectors import lenient
@@ -112,10 +113,11 @@ def pool(town: Town) -> list[bytes]:
     keys.hold(CROOKED)
     devices = [d.encryption.public for user in town.users for d in user.devices]
     user_keys = [user.user_key.public for user in town.users]
+    groups = [key for one in town.groups for key in (one.label, one.head, one.encryption.public)]
     heads = [user.head for user in town.users] + [town.actor.head, town.actor.log_id]
     roots = [root for root, _ in town.log.ends.values()]
     nothing = [bytes(32), b"\xff" * 32, (1).to_bytes(32, "little"), seed("nothing")]
-    found = [*keys, *devices, *user_keys, *heads, *roots, *LABELS.values(), *nothing]
+    found = [*keys, *devices, *user_keys, *groups, *heads, *roots, *LABELS.values(), *nothing]
     return list(dict.fromkeys(found))
 
 
@@ -141,6 +143,10 @@ def _named(value: Sequence[Any], town: Town) -> list[bytes]:
         pairs = ((actor.app_root.public, body[0]), (actor.enrolment.public, body[1]))
         new = [key for old, key in pairs if key != old]
         return [actor.app_root.public, actor.log_key.public, *new]
+    if kind in (BlockType.GROUP_CREATE, BlockType.GROUP_UPDATE, BlockType.GROUP_CLOSE):
+        state = town.log.chains[value[2]].state if value[3] else None
+        now = [state.signing or b""] if isinstance(state, GroupState) else []
+        return list(dict.fromkeys([*now, *body[1:2]]))
     return [body[0], body[1][0]] if kind == BlockType.DEVICE_ADD else [body[0]]
 
 
@@ -185,6 +191,9 @@ def chain_keys(town: Town, label: bytes) -> list[bytes]:
     if label == LOG_LABEL:
         return [*town.keys, *town.former]
     users = [user for user in town.users if user.label == label]
+    groups = [group for group in town.groups if group.label == label]
+    if groups:
+        return [key.public for group in groups for key in (group.signing, group.encryption)]
     devices = [device for user in users for device in user.devices]
     encryption = [device.encryption.public for device in devices]
     signing = [device.signing.public for device in devices]

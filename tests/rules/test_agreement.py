@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from tests.rules import mutations
 from tests.rules.mutations import Town
 from tests.vectors import by_ledger, by_verifier
-from tests.vectors.by_ledger import Judgement
+from tests.vectors.case import Judgement
 
 FEW = settings(max_examples=100, deadline=None)
 MANY = settings(max_examples=20_000, deadline=None)
