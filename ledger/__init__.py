@@ -3,7 +3,7 @@
 What an application needs is importable from here. A person's device follows the log, verifying
 every entry itself, and writes:
 
-    from ledger import FileVault, IdentityToken, Log, User
+    from ledger import FileVault, Group, IdentityToken, Log, Role, User
 
     async with Log.connect("https://log.example.com", log_id, "replica.db") as log:
         await log.sync()
@@ -15,6 +15,9 @@ every entry itself, and writes:
         bob = log.replica.user(label)                           # somebody else, verified
         bob.devices, bob.user_key
 
+        team = await Group.create(ada, {label: Role.MEMBER})
+        await team.members()
+
 The application's server makes such tokens with `ledger.app.enrolment`. `specs/` holds the protocol
 that this package follows. `verifier` judges a log by the same specs and shares no code with it.
 """
@@ -25,11 +28,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
     from ledger.client.contacts import Contacts
+    from ledger.client.group import Group
     from ledger.client.handover import Offer, Request
     from ledger.client.replica import Replica
     from ledger.client.session import Log
     from ledger.client.user import User
     from ledger.format.identity import IdentityToken
+    from ledger.format.statement import Role
 
 __version__ = "0.1.0"
 
@@ -38,12 +43,14 @@ __all__ = [
     "Contacts",
     "DeviceSecret",
     "FileVault",
+    "Group",
     "IdentityToken",
     "Log",
     "MemoryVault",
     "Offer",
     "Replica",
     "Request",
+    "Role",
     "User",
 ]
 
@@ -52,12 +59,14 @@ _PLACES = {
     "Contacts": "ledger.client.contacts",
     "DeviceSecret": "ledger.client.account",
     "FileVault": "ledger.client.account",
+    "Group": "ledger.client.group",
     "IdentityToken": "ledger.format.identity",
     "Log": "ledger.client.session",
     "MemoryVault": "ledger.client.account",
     "Offer": "ledger.client.handover",
     "Replica": "ledger.client.replica",
     "Request": "ledger.client.handover",
+    "Role": "ledger.format.statement",
     "User": "ledger.client.user",
 }
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ledger.cli.words import example, print_json
 from ledger.client.session import Log
-from ledger.demo.attacks import Attack, alter_database, swap_key, withhold_revocation
+from ledger.demo.attacks import Attack, alter_database, slip_in, swap_key, withhold_revocation
 from ledger.demo.audit import VERIFIED, Audited, audit
 from ledger.demo.keyring import Event, read_events
 from ledger.demo.play import Player
@@ -52,7 +52,7 @@ def demo(as_json: bool, events: int) -> None:
     """Play four years of the Debian keyring, audit the log, then attack it.
 
     A real server on LMDB, a client that verifies everything, the verifier as its own process, and
-    three lies. Takes about half a minute; everything happens in a temporary directory.
+    four lies. Takes about half a minute; everything happens in a temporary directory.
     """
     console = Console(stderr=as_json)
     with TemporaryDirectory(prefix="keyroll-demo-") as path:
@@ -80,7 +80,7 @@ async def _tell(path: Path, count: int, console: Console) -> Story:
                 attacks = await _attack(stage, player)
             return Story(
                 len(events),
-                len(player.users),
+                len(player.users) + 1,
                 player.blocks,
                 log.replica.head.size,
                 (stage.home.log / "data.mdb").stat().st_size,
@@ -105,11 +105,14 @@ async def _play(player: Player, events: list[Event], console: Console) -> None:
 
 
 async def _attack(stage: Stage, player: Player) -> list[Attack]:
-    """Every lie is about somebody who has devices to lose."""
+    """Every lie is about somebody who has devices to lose; two of them are developers."""
     one, other, *_ = (user for user in player.users.values() if len(user.state.devices) > 2)
+    developers = player.roles.groups["DD"]
+    member, victim, *_ = player.of("DD")
     return [
         await swap_key(stage, one),
         await withhold_revocation(stage, other),
+        await slip_in(stage, developers, member, victim),
         await alter_database(stage, one),
     ]
 
@@ -133,7 +136,7 @@ def _show(story: Story, console: Console) -> None:
     log = Table("the log", "", title="Four years of the Debian keyring", title_justify="left")
     for name, value in _rows(story):
         log.add_row(name, value)
-    lies = Table("the lie", "caught by", "rule", "in these words", title="Three attacks")
+    lies = Table("the lie", "caught by", "rule", "in these words", title="Four attacks")
     for attack in story.attacks:
         lies.add_row(attack.lie, attack.caught_by or "NOBODY", attack.rule, attack.says)
     console.print(log)

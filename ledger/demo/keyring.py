@@ -10,7 +10,10 @@ is a close:
 | replace | `Add` the new key, `Revoke` all that belonged to the old one |
 | emeritus, removed | `Close`, unless they had left |
 | add of somebody who had left | `Return` (a reset) |
-| add of somebody who is there | none: only their role changes, and roles are groups |
+| add of somebody who is there | none: only their role changes |
+
+Roles are groups (`ledger.demo.roles`): a person's is the one of their `add`, and `DD` for whoever
+joined before the file begins; who left has none.
 
 >>> [act.kind for act in acts_of(read_events()[1], people := {})]
 ['enrol']
@@ -60,6 +63,7 @@ class Person:
     devices: list[str] = field(default_factory=list)
     made: int = 0
     left: bool = False
+    role: str = ""
 
     def next_device(self) -> str:
         self.made += 1
@@ -94,6 +98,7 @@ def acts_of(event: Event, people: dict[str, Person]) -> list[Act]:
     elif person.left:
         person.left = False
         acts.append(_arrive("return", person))
+    person.role = "" if leaves else event.role or person.role or "DD"
     if event.event == "subkeys":
         for _ in range(event.count):
             acts += _add(person)

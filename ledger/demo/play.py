@@ -15,6 +15,7 @@ from ledger.client.account import DeviceSecret
 from ledger.client.session import Log
 from ledger.client.user import User
 from ledger.demo.keyring import Act, Event, Person, acts_of, releases
+from ledger.demo.roles import Roles, UserAt
 from ledger.demo.stage import Stage
 from ledger.format.identity import IdentityToken
 
@@ -23,11 +24,15 @@ _AT_ONCE = 64
 
 
 class Player:
-    """All persons, sharing one replayed view of the log. `blocks` counts what they wrote."""
+    """All persons, sharing one replayed view of the log. `blocks` counts what they wrote.
+
+    One more of them keeps the groups: the keyring's maintainers.
+    """
 
     def __init__(self, log: Log, stage: Stage) -> None:
         self.users: dict[str, User] = {}
         self.blocks: Counter[str] = Counter()
+        self.roles = Roles()
         self._log = log
         self._stage = stage
         self._devices: dict[str, DeviceSecret] = {}
@@ -35,6 +40,8 @@ class Player:
 
     async def play(self, events: list[Event], progress: Callable[[int], None]) -> None:
         """Play all events, release by release; within one, persons act side by side."""
+        maintainer = await User.register(self._log, self._token("keyring-maintainers"))
+        self.blocks["user.create"] += 1
         people: dict[str, Person] = {}
         for release in releases(events):
             acts: dict[str, list[Act]] = {}
@@ -44,7 +51,22 @@ class Player:
             async with asyncio.TaskGroup() as group:
                 for of_person in acts.values():
                     group.create_task(self._act_in_turn(of_person))
+            self.blocks += await self.roles.follow(maintainer, self._wanted(people))
             progress(len(release))
+
+    def of(self, role: str) -> list[User]:
+        """The persons in a role's group."""
+        inside = {user.label for user in self.roles.inside[role]}
+        return [user for user in self.users.values() if user.label in inside]
+
+    def _wanted(self, people: dict[str, Person]) -> dict[str, frozenset[UserAt]]:
+        """Who is to be in which role's group, now."""
+        wanted: dict[str, set[UserAt]] = {}
+        for person in people.values():
+            user = self.users[person.name]
+            if person.role:
+                wanted.setdefault(person.role, set()).add(UserAt(user.label, user.state.epoch))
+        return {role: frozenset(users) for role, users in wanted.items()}
 
     async def _act_in_turn(self, acts: list[Act]) -> None:
         for act in acts:

@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from ledger.app import keys
 from ledger.app.enrolment import Register
@@ -31,6 +32,7 @@ _CONFIG = """
 [rates]
 labels = "100000/minute"
 boxes = "100000/minute"
+statements = "100000/minute"
 [logging]
 level = "warning"
 """
@@ -48,6 +50,7 @@ class Stage:
     authority: SigningKey
     register: Register
     url: str = ""
+    port: int = 0
     _server: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     @classmethod
@@ -73,9 +76,12 @@ class Stage:
         self.register.close()
 
     def serve(self) -> None:
-        """Start `keyroll serve` as a process of its own, and wait until it is ready."""
+        """Start `keyroll serve` as a process of its own, and wait until it is ready.
+
+        The next one serves at the same place.
+        """
         command = "from ledger.cli import main; main()"
-        arguments = ["serve", str(self.home.path), "--port", "0"]
+        arguments = ["serve", str(self.home.path), "--port", str(self.port)]
         self._server = subprocess.Popen(
             [sys.executable, "-c", command, *arguments], stdout=subprocess.PIPE, text=True
         )
@@ -83,6 +89,7 @@ class Stage:
         for line in self._server.stdout:
             if found := _URL.search(line):
                 self.url = found.group()
+                self.port = urlsplit(self.url).port or 0
                 return
         raise UsageError("the demo's server did not start")
 

@@ -23,4 +23,11 @@ def test_the_demo_is_sound() -> None:
     # The log's first block too, and one revocation that the second attack needed comes later.
     assert story["audit"]["blocks"] == sum(story["blocks"].values()) + 1
     caught = [(attack["caught_by"], attack["rule"]) for attack in story["attacks"]]
-    assert caught == [("client", "R-40.4"), ("client", "R-61.2"), ("verifier", "R-20.1")]
+    assert caught == [
+        ("client", "R-40.4"),
+        ("client", "R-61.2"),
+        ("client", "R-56.5"),
+        ("verifier", "R-20.1"),
+    ]
+    assert story["blocks"]["group.create"] == 3  # DD, DN, DM: no team has a key yet
+    assert story["blocks"]["group.update"] > 3

@@ -9,8 +9,8 @@ import pytest
 from ledger.demo.keyring import MAX_DEVICES, Act, Event, Person, acts_of, read_events, releases
 
 
-def event(name: str, key: str = "A", *, new_key: str = "", count: int = 0) -> Event:
-    return Event("2020-01-01T00:00:00Z", name, key, new_key, "", count)
+def event(name: str, key: str = "A", *, new_key: str = "", role: str = "", count: int = 0) -> Event:
+    return Event("2020-01-01T00:00:00Z", name, key, new_key, role, count)
 
 
 def person(devices: int, *, left: bool = False) -> dict[str, Person]:
@@ -69,6 +69,37 @@ def test_whoever_comes_back_is_reset_and_a_change_of_role_is_nothing() -> None:
     people = person(0, left=True)
     assert acts_of(event("add"), people) == [Act("return", "A", ("A/1",))]
     assert acts_of(event("add"), people) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "role"),
+    [
+        (event("add", role="DM"), "DM"),
+        (event("subkeys", count=1), "DD"),
+        (event("replace", new_key="B"), "DD"),
+        (event("emeritus"), ""),
+    ],
+)
+def test_whoever_joined_before_the_file_begins_is_a_developer(first: Event, role: str) -> None:
+    people: dict[str, Person] = {}
+    acts_of(first, people)
+    assert people["A"].role == role
+
+
+def test_a_role_lasts_until_another_or_none() -> None:
+    people: dict[str, Person] = {}
+    roles = []
+    for one in (
+        event("add", role="DM"),
+        event("subkeys", count=1),
+        event("replace", new_key="B"),
+        event("add", "B", role="DD"),
+        event("removed", "B"),
+        event("add", "B", role="DN"),
+    ):
+        acts_of(one, people)
+        roles.append(people["A"].role)
+    assert roles == ["DM", "DM", "DM", "DD", "", "DN"]
 
 
 def test_nobody_ever_has_more_than_eight_devices() -> None:
