@@ -7,7 +7,8 @@
 
 Each write is one transaction: it compares the head that the commit was planned from, and is synced
 to disk when it returns. Only then do frontier and directory, which are held in memory, move on. A
-reader takes everything from its own transaction; only a view, which is the writer's, sees memory.
+reader takes everything from its own transaction; only a view, which is the writer's, and a lookup
+see memory. A lookup takes paths from it only while its root is that of the transaction's head.
 
 Opening reads the directory's buckets (some µs a label) and believes nothing: pages, head, tree,
 directory, last entry and what is staged have to fit each other, or `StoreError` says what does not.
@@ -15,7 +16,7 @@ directory, last entry and what is staged have to fit each other, or `StoreError`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -23,10 +24,11 @@ from threading import Lock
 from ledger.errors import StoreError
 from ledger.log.commit import Commit
 from ledger.store import layout, opening, writing
-from ledger.store.environment import MAP_SIZE, META, Environment
+from ledger.store.environment import MAP_SIZE, META, Environment, Transaction
 from ledger.store.highwater import HighWater
 from ledger.store.port import Staged
-from ledger.store.snapshot import Planning, Snapshot
+from ledger.store.snapshot import Planning, Proving, Snapshot
+from ledger.tree import directory
 
 
 class LmdbStore:
@@ -47,6 +49,7 @@ class LmdbStore:
         map_size: int = MAP_SIZE,
     ) -> None:
         self._lock = Lock()
+        self._moving = Lock()  # held while memory moves on, not while a commit waits for the disk
         self._environment = Environment(
             path,
             layout.KIND,
@@ -71,6 +74,21 @@ class LmdbStore:
     def reader(self) -> Iterator[Snapshot]:
         with self._environment.read() as transaction:
             yield Snapshot(transaction)
+
+    @contextmanager
+    def lookup(self, labels: Collection[bytes]) -> Iterator[Proving]:
+        with ExitStack() as stack:
+            transaction = stack.enter_context(self._environment.read())
+            paths = self._paths(transaction, labels)
+            if paths is None:
+                # A commit came between; beside the next one there is no telling what will.
+                stack.pop_all().close()
+                with self._lock:
+                    transaction = stack.enter_context(self._environment.read())
+                    paths = self._paths(transaction, labels)
+            if paths is None:
+                raise StoreError("the directory is not the head's: open the store again")
+            yield Proving(transaction, paths)
 
     @contextmanager
     def view(self) -> Iterator[Planning]:
@@ -123,5 +141,17 @@ class LmdbStore:
 
     def _advance(self, commit: Commit) -> None:
         """Once `commit` is durable."""
-        self._memory = self._memory.after(commit)
+        with self._moving:
+            self._memory = self._memory.after(commit)
         self._mark.rise(commit.after.size)
+
+    def _paths(
+        self, transaction: Transaction, labels: Collection[bytes]
+    ) -> dict[bytes, directory.Path] | None:
+        """The directory's paths of `labels`, if memory is what the transaction shows."""
+        snapshot = Snapshot(transaction)
+        with self._moving:
+            trie = self._memory.directory
+            if trie.root != snapshot.head.directory:
+                return None
+            return {label: trie.path(label, snapshot.bucket) for label in labels}

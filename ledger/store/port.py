@@ -17,7 +17,7 @@ is found damaged, in a read too, is a `StoreError`, and never an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +25,7 @@ from typing import Protocol
 from ledger.log.commit import Commit, Head
 from ledger.log.planner import View
 from ledger.rules.state import Chain
+from ledger.tree.directory_proof import Proof
 from ledger.tree.tiles import Tile
 
 
@@ -42,7 +43,8 @@ class Reader(Protocol):
     """One consistent snapshot of what is published, for any thread. Open, read, close: not to keep.
 
     All of it is of one moment. So it has no frontier and no directory, which are the writer's and
-    move on with it: whoever needs a hash of this tree reads its tiles.
+    move on with it: whoever needs a hash of this tree reads its tiles, and whoever needs a proof in
+    the directory says so beforehand (`Store.lookup`).
     """
 
     @property
@@ -75,11 +77,33 @@ class Reader(Protocol):
         """Leaf indices of a chain's blocks from `start` on, at most `limit`, ascending."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the directory holds for a label: a chain or none, and the proof of either."""
+
+    chain: Chain | None
+    proof: Proof
+
+
+class Lookup(Reader, Protocol):
+    """A snapshot that also proves what the directory holds for the labels it was opened for."""
+
+    def standing(self, label: bytes) -> Standing:
+        """What stands for a label, by a proof that leads to `head.directory`."""
+
+
 class Store(Protocol):
     """An engine. Opened by its own constructor; used by one process, written by one thread."""
 
     def reader(self) -> AbstractContextManager[Reader]:
         """A snapshot of what is published now."""
+
+    def lookup(self, labels: Collection[bytes]) -> AbstractContextManager[Lookup]:
+        """A snapshot of what is published now, with the directory's paths of `labels`.
+
+        In any thread, of a log that has begun: an empty directory proves nothing. It may wait until
+        a commit that is under way is published.
+        """
 
     def view(self) -> AbstractContextManager[View]:
         """For the writer to plan by: what is published, with frontier and directory at hand.
@@ -108,18 +132,23 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PrivateItem:
-    """What came along with a block and is not for everybody: its boxes, in order, and the opening
-    `(nonce, identifier)` of a user.create.
+    """What came along with a block and is not for everybody.
+
+    Its boxes, in order; the opening `(nonce, identifier)` of a user.create; the statement of a
+    group's block and the membership that it led to, both encoded.
     """
 
     block_hash: bytes
     label: bytes
     boxes: tuple[bytes, ...]
     opening: tuple[bytes, str] | None
+    statement: tuple[bytes, bytes] | None = None
 
 
 class PrivateStore(Protocol):
-    """Boxes by block hash, openings by label. What no published block refers to is harmless."""
+    """Boxes, statements and memberships by block hash, openings by label; leaves and grants by
+    group. What no published block refers to is harmless.
+    """
 
     def put(self, items: Sequence[PrivateItem]) -> None:
         """Keep all of `items`, durably, in one transaction."""
@@ -129,5 +158,23 @@ class PrivateStore(Protocol):
 
     def opening(self, label: bytes) -> tuple[bytes, str] | None:
         """Nonce and identifier behind a user's label."""
+
+    def statement(self, block_hash: bytes) -> bytes | None:
+        """The statement that came with a group's block."""
+
+    def membership(self, block_hash: bytes) -> bytes | None:
+        """What a group's block led to, encoded."""
+
+    def put_leave(self, group: bytes, user: bytes, leave: bytes) -> None:
+        """Keep a user's wish to leave a group, durably, in place of an older one."""
+
+    def leaves(self, group: bytes) -> list[bytes]:
+        """The wishes to leave a group."""
+
+    def put_grant(self, group: bytes, sender: bytes, user: bytes, grant: bytes) -> None:
+        """Keep what a user grants to a sender, durably, in place of an older one."""
+
+    def grants(self, group: bytes, sender: bytes = b"") -> list[bytes]:
+        """What was granted for a group, to one sender or to all."""
 
     def close(self) -> None: ...

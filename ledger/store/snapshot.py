@@ -1,13 +1,15 @@
 """What is published, as one read transaction shows it (fills the port's `Reader` and `View`).
 
 Everything comes out of that transaction, so commits meanwhile change nothing. `Planning` adds the
-frontier and the directory, which the writer holds in memory.
+frontier and the directory, which the writer holds in memory; `Proving` paths that were taken from
+that directory while it was the transaction's.
 
 Errors: `MalformedInput` (R-20.2) for what lies beyond the head; `StoreError` for what is damaged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import NoReturn
 
@@ -18,7 +20,9 @@ from ledger.rules.state import Chain
 from ledger.store import layout
 from ledger.store.environment import META, Transaction
 from ledger.store.layout import decode_head, piece_key, u64
-from ledger.tree.directory import Directory
+from ledger.store.port import Standing
+from ledger.tree.directory import Directory, Path
+from ledger.tree.directory_proof import prove, verify_absent, verify_present
 from ledger.tree.merkle import HASH_SIZE, Frontier
 from ledger.tree.tiles import WIDTH, Tile, tile_width
 
@@ -72,6 +76,10 @@ class Snapshot:
             index = self._link(index)
         return indices[::-1]
 
+    def bucket(self, key: bytes) -> bytes | None:
+        """A bucket record of the directory."""
+        return self._transaction.get(layout.BUCKETS, key)
+
     def staged(self) -> Head | None:
         """The head that the entries beyond this one lead to."""
         stored = self._transaction.get(META, layout.STAGED)
@@ -110,5 +118,29 @@ class Planning(Snapshot):
         self.frontier = frontier
         self.directory = directory
 
-    def bucket(self, key: bytes) -> bytes | None:
-        return self._transaction.get(layout.BUCKETS, key)
+
+class Proving(Snapshot):
+    """The port's `Lookup`. `paths` are of the directory that this snapshot's head has."""
+
+    def __init__(self, transaction: Transaction, paths: Mapping[bytes, Path]) -> None:
+        super().__init__(transaction)
+        self._paths = paths
+
+    def standing(self, label: bytes) -> Standing:
+        chain = self.chain(label)
+        proof = prove(label, self._paths[label], self._value)
+        try:
+            if chain:
+                verify_present(label, chain.value, proof, self.head.directory)
+            else:
+                verify_absent(label, proof, self.head.directory)
+        except MalformedInput as error:
+            raise StoreError(f"the directory is damaged, restore from a backup: {error}") from error
+        return Standing(chain, proof)
+
+    def _value(self, label: bytes) -> bytes:
+        """What the directory holds for a label that stands in it."""
+        chain = self.chain(label)
+        if chain is None:
+            self._lost(f"the chain of {label.hex()}")
+        return chain.value

@@ -94,6 +94,19 @@ class Update:
     parents: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way from the root down by a label's bits, and what stands beside it at each depth.
+
+    It ends at the leaf of `label`, which may be another label's; or where nothing stands, and then
+    `split` are the two subtrees of what stands beside the end.
+    """
+
+    siblings: tuple[bytes, ...]
+    label: bytes | None
+    split: tuple[bytes, bytes] = (EMPTY, EMPTY)
+
+
 class Directory:
     """The trie in memory. One writer; readers see what was last applied."""
 
@@ -151,6 +164,31 @@ class Directory:
             self._right[number] = right
         for number, value in update.hashes.items():
             self._hash[number * 32 : number * 32 + 32] = value
+
+    def path(self, label: bytes, read: ReadBucket) -> Path:
+        """The path of any label in what was last applied; `read` has to be of the same moment."""
+        bits = int.from_bytes(label)
+        siblings: list[bytes] = []
+        number = beside = 0
+        while self._left[number] != _NONE:
+            pair = self._left[number], self._right[number]
+            right = bits >> LABEL_BITS - 1 - len(siblings) & 1
+            number, beside = pair[right], pair[1 - right]
+            siblings.append(self._hash_of(beside))
+        depth = len(siblings)
+        leaves = _leaves(read(bucket_key(label, depth)))
+        if leaves or not depth:
+            return _path_within(bits, siblings, leaves)
+        neighbour = (bits ^ 1 << LABEL_BITS - depth).to_bytes(32)
+        return Path(tuple(siblings), None, self._halves(beside, neighbour, depth, read))
+
+    def _halves(
+        self, number: int, label: bytes, depth: int, read: ReadBucket
+    ) -> tuple[bytes, bytes]:
+        """The two subtrees of the node at `depth` on the way of `label`."""
+        if self._left[number] != _NONE:
+            return self._hash_of(self._left[number]), self._hash_of(self._right[number])
+        return _halves(_leaves(read(bucket_key(label, depth))), depth)
 
     def _hash_of(self, number: int) -> bytes:
         return bytes(self._hash[number * 32 : number * 32 + 32])
@@ -237,6 +275,30 @@ class Directory:
             if self._left[number] != _NONE:
                 pair = self._hash_of(self._left[number]) + self._hash_of(self._right[number])
                 self._hash[number * 32 : number * 32 + 32] = sha256(b"\x03" + pair).digest()
+
+
+def _path_within(bits: int, above: Sequence[bytes], leaves: Sequence[Leaf]) -> Path:
+    """The path that goes on from `above` among the leaves of one bucket."""
+    siblings, beside = list(above), leaves
+    while len(leaves) > 1:
+        depth = len(siblings)
+        middle = _split_at(leaves, depth)
+        sides = leaves[:middle], leaves[middle:]
+        right = bits >> LABEL_BITS - 1 - depth & 1
+        leaves, beside = sides[right], sides[1 - right]
+        siblings.append(fold(beside, depth + 1))
+    if leaves:
+        return Path(tuple(siblings), leaves[0][0])
+    return Path(tuple(siblings), None, _halves(beside, len(siblings)))
+
+
+def _halves(leaves: Sequence[Leaf], depth: int) -> tuple[bytes, bytes]:
+    middle = _split_at(leaves, depth)
+    return fold(leaves[:middle], depth + 1), fold(leaves[middle:], depth + 1)
+
+
+def _leaves(record: bytes | None) -> list[Leaf]:
+    return sorted(_items(record).items())
 
 
 def _items(record: bytes | None) -> dict[bytes, bytes]:
