@@ -7,6 +7,7 @@
 | `service` | what the handlers share: stores, sequencer, the log's own facts |
 | `app` | routes and handlers |
 | `submit`, `private`, `tiles` | blocks in, boxes and labels out, the tree as files |
+| `lookups` | what stands for identifiers and labels, proven |
 | `problems` | errors as problem documents, and the guard around every handler |
 | `metrics` | what Prometheus reads |
 """

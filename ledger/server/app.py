@@ -3,7 +3,9 @@
     GET  /checkpoint, /tile/…                              the tree, as any tlog client reads it
     GET  /v1/log, /v1/chains/<label>, /v1/proofs/…         facts, chains, proofs
     POST /v1/blocks                                        blocks in
-    POST /v1/labels, /v1/boxes                             for somebody in particular
+    POST /v1/labels, /v1/boxes, /v1/statements, /v1/audit  for somebody in particular
+    POST /v1/lookup                                        what stands for whom, proven
+    POST /v1/leaves, /v1/grants                            what members say
     GET  /health, /metrics                                 for operators
 
 >>> app = make_app(service)                # doctest: +SKIP
@@ -14,17 +16,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 from aiohttp import web
-from limits import parse as parse_rate
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 
 from ledger.errors import MalformedInput
 from ledger.format import wire
 from ledger.format.bodies import MAX_SEQ
+from ledger.format.lookup import LOOKUP_PATH
 from ledger.server import private, tiles
+from ledger.server import statements as group_statements
+from ledger.server.lookups import Lookups
 from ledger.server.problems import DEBUG, METRICS, Problem, guard
+from ledger.server.rates import Rate
 from ledger.server.service import SERVICE, Service, facts
 from ledger.server.submit import prover, submit
 from ledger.store.port import Reader
@@ -35,6 +39,8 @@ CBOR = "application/cbor"
 
 _LABEL = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+
+T = TypeVar("T")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,6 +63,11 @@ def make_app(service: Service) -> web.Application:
             web.post(wire.BLOCKS_PATH, blocks),
             web.post(wire.LABELS_PATH, limited(rates.labels, service, labels)),
             web.post(wire.BOXES_PATH, limited(rates.boxes, service, boxes)),
+            web.post(wire.STATEMENTS_PATH, limited(rates.statements, service, statements)),
+            web.post(wire.AUDIT_PATH, audit),  # few ask, and for all there is
+            web.post(LOOKUP_PATH, limited(rates.lookups, service, lookup(Lookups(service)))),
+            web.post(wire.LEAVES_PATH, limited(rates.leaves, service, leaves)),
+            web.post(wire.GRANTS_PATH, limited(rates.leaves, service, grants)),
             web.get("/health", health),
             web.get("/metrics", metrics),
         ]
@@ -81,6 +92,43 @@ async def boxes(request: web.Request) -> web.Response:
     """POST /v1/boxes."""
     answer = private.box(request.app[SERVICE], await read_body(request))
     return cbor(answer.encode())
+
+
+async def statements(request: web.Request) -> web.Response:
+    """POST /v1/statements."""
+    return cbor((await _aside(group_statements.statements, request)).encode())
+
+
+async def audit(request: web.Request) -> web.Response:
+    """POST /v1/audit."""
+    return cbor((await _aside(group_statements.audit, request)).encode())
+
+
+def lookup(lookups: Lookups) -> Handler:
+    """POST /v1/lookup."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return cbor(await lookups.answer(await read_body(request)))
+
+    return answer
+
+
+async def leaves(request: web.Request) -> web.Response:
+    """POST /v1/leaves."""
+    await _aside(group_statements.leave, request)
+    return web.Response(status=204)
+
+
+async def grants(request: web.Request) -> web.Response:
+    """POST /v1/grants."""
+    await _aside(group_statements.grant, request)
+    return web.Response(status=204)
+
+
+async def _aside(answer: Callable[[Service, bytes], T], request: web.Request) -> T:
+    """Answer in a thread: it takes many reads, or waits for the disk."""
+    body = await read_body(request)
+    return await asyncio.to_thread(answer, request.app[SERVICE], body)
 
 
 async def log_info(request: web.Request) -> web.Response:
@@ -166,15 +214,12 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type="text/plain", charset="utf-8")
 
 
-def limited(rate: str, service: Service, handler: Handler) -> Handler:
+def limited(often: str, service: Service, handler: Handler) -> Handler:
     """`handler`, for each peer at most so often."""
-    limiter, limit = FixedWindowRateLimiter(MemoryStorage()), parse_rate(rate)
+    rate = Rate(often, "peer")
 
     async def within_rate(request: web.Request) -> web.StreamResponse:
-        if not await limiter.hit(limit, peer(request, service.config.server.forwarded)):
-            seconds = limit.get_expiry()
-            headers = {"Retry-After": str(seconds)}
-            raise Problem("too-many", f"at most {limit} for one peer", headers=headers)
+        await rate.take(peer(request, service.config.server.forwarded))
         return await handler(request)
 
     return within_rate

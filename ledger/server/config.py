@@ -9,6 +9,7 @@ default; an unknown one is an error, so that no typo goes unnoticed.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -47,10 +48,20 @@ class SequencerConfig:
 
 @dataclass(frozen=True, slots=True)
 class RateConfig:
-    """Requests of one peer, such as "600/minute"."""
+    """Requests of one peer, such as "600/minute"; of lookups, identifiers of one user too."""
 
     labels: str = "600/minute"
     boxes: str = "600/minute"
+    statements: str = "600/minute"
+    leaves: str = "60/minute"
+    lookups: str = "600/minute"
+
+
+@dataclass(frozen=True, slots=True)
+class StatementsConfig:
+    """Auditors who may read all groups' statements, by their Ed25519 keys in hex."""
+
+    auditors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,7 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     sequencer: SequencerConfig = field(default_factory=SequencerConfig)
     rates: RateConfig = field(default_factory=RateConfig)
+    statements: StatementsConfig = field(default_factory=StatementsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
 
@@ -94,6 +106,12 @@ TEMPLATE = """\
 [rates]                     # of one peer
 # labels = "600/minute"
 # boxes = "600/minute"
+# statements = "600/minute"
+# leaves = "60/minute"      # and grants
+# lookups = "600/minute"    # and of one user, counting identifiers
+
+[statements]                # of groups: who is in which is not public
+# auditors = []             # keys in hex of those who may read all of them
 
 [logging]
 # level = "info"            # debug shows each request, info those that failed
@@ -127,21 +145,28 @@ _SECTIONS: dict[str, type[Any]] = {
     "server": ServerConfig,
     "sequencer": SequencerConfig,
     "rates": RateConfig,
+    "statements": StatementsConfig,
     "logging": LoggingConfig,
 }
 
 
+_KEY = re.compile("[0-9a-f]{64}")
+_SPELLINGS: dict[type, tuple[type, ...]] = {float: (float, int), tuple: (list,)}
+"""How TOML writes a setting of some type."""
+
+
 def _section(section: str, values: Mapping[str, object], name: str) -> Any:
     kind = _SECTIONS[section]
-    types = {setting.name: type(setting.default) for setting in fields(kind)}
+    types: dict[str, type] = {item.name: type(item.default) for item in fields(kind)}
     for key, value in values.items():
         if key not in types:
             raise UsageError(f"{name}: there is no setting {key} in [{section}]")
         wanted = types[key]
-        allowed = (int, float) if wanted is float else (wanted,)
+        allowed = _SPELLINGS.get(wanted, (wanted,))
         if type(value) not in allowed:
-            raise UsageError(f"{name}: {key} in [{section}] is not of type {wanted.__name__}")
-    return kind(**values)
+            raise UsageError(f"{name}: {key} in [{section}] is not of type {allowed[0].__name__}")
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return kind(**{**values, **lists})
 
 
 def _check(config: Config, name: str) -> None:
@@ -160,11 +185,15 @@ def _check(config: Config, name: str) -> None:
     for key, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UsageError(f"{name}: {key} is {value}, not within {low} to {high}")
-    for key, rate in (("labels", config.rates.labels), ("boxes", config.rates.boxes)):
+    for rate_setting in fields(config.rates):
+        key, rate = rate_setting.name, getattr(config.rates, rate_setting.name)
         try:
             parse_rate(rate)
         except ValueError:
             raise UsageError(f'{name}: {key} is "{rate}", not such as "60/minute"') from None
+    for auditor in config.statements.auditors:
+        if not _KEY.fullmatch(str(auditor)):
+            raise UsageError(f"{name}: an auditor is a key of 64 digits of lowercase hex")
     if config.logging.level not in ("debug", "info", "warning", "error"):
         raise UsageError(f"{name}: level is debug, info, warning or error")
     if config.logging.format not in ("console", "json"):

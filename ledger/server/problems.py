@@ -37,7 +37,7 @@ _KINDS = {
     "timeout": (408, "The request's body took too long"),
     "too-large": (413, "The request's body is too large"),
     "media-type": (415, "The request's body is of another media type"),
-    "too-many": (429, "Too many requests of one peer"),
+    "too-many": (429, "Too many requests"),
     "internal": (500, "A bug in this server"),
     "busy": (503, "The queue is full"),
     "unavailable": (503, "The log can't write or sign at the moment"),

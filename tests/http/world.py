@@ -48,8 +48,8 @@ HEARTBEAT = 3_600_000
 CONFIG = Config(
     ServerConfig(port=0, workers=0, body_timeout=1.0, stop_timeout=10.0),
     SequencerConfig(linger_ms=0.5),
-    RateConfig(labels="10000/minute", boxes="10000/minute"),
-    LoggingConfig(level="error"),
+    RateConfig(*["10000/minute"] * 5),
+    logging=LoggingConfig(level="error"),
 )
 
 
@@ -137,7 +137,9 @@ class Http:
         return User.create(self.actor, name, await self.anchor())
 
     async def submit(self, *written: Written[Any]) -> wire.SubmitAnswer:
-        items = tuple(wire.Submission(item.raw, item.boxes, item.opening) for item in written)
+        items = tuple(
+            wire.Submission(item.raw, item.boxes, item.opening, item.statement) for item in written
+        )
         answer = await self.post(wire.BLOCKS_PATH, wire.SubmitRequest(items).encode())
         assert answer.status == 200, answer
         return wire.SubmitAnswer.decode(answer.body)
