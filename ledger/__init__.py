@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ledger.client.contacts import Contacts
     from ledger.client.group import Group
     from ledger.client.handover import Offer, Request
+    from ledger.client.light_session import LightLog
+    from ledger.client.pins import Policy
     from ledger.client.replica import Replica
     from ledger.client.session import Log
     from ledger.client.user import User
@@ -45,9 +47,11 @@ __all__ = [
     "FileVault",
     "Group",
     "IdentityToken",
+    "LightLog",
     "Log",
     "MemoryVault",
     "Offer",
+    "Policy",
     "Replica",
     "Request",
     "Role",
@@ -61,9 +65,11 @@ _PLACES = {
     "FileVault": "ledger.client.account",
     "Group": "ledger.client.group",
     "IdentityToken": "ledger.format.identity",
+    "LightLog": "ledger.client.light_session",
     "Log": "ledger.client.session",
     "MemoryVault": "ledger.client.account",
     "Offer": "ledger.client.handover",
+    "Policy": "ledger.client.pins",
     "Replica": "ledger.client.replica",
     "Request": "ledger.client.handover",
     "Role": "ledger.format.statement",

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ledger.cli.person import Person, event_facts, find_device, person_command
+from ledger.cli.person import Person, event_facts, event_words, find_device, person_command
 from ledger.cli.words import example, print_json, time_of
 from ledger.client.contacts import Contact
 from ledger.client.handover import MAX_TEXT, Offer, Request, ask
@@ -169,8 +169,7 @@ def _show(
         table.add_row(device.signing.hex()[:16], DeviceKind(device.kind).name.lower(), since, here)
     Console().print(table if state.devices else "closed: no devices")
     for event in contact.events if contact else ():
-        happened = event.kind.name.lower().replace("_", " ")
-        click.echo(f"since you last looked: {happened}, {time_of(event.time)}")
+        click.echo(f"since you last looked: {event_words(event)}, {time_of(event.time)}")
     if contact and not contact.known:
         click.echo("seen for the first time: make sure that this is the right person")
 

@@ -134,7 +134,11 @@ def find_device(user: User, prefix: str) -> Device:
     return found[0]
 
 
+def event_words(event: Event) -> str:
+    """A loud event, in words."""
+    return event.kind.name.lower().replace("_", " ")
+
+
 def event_facts(event: Event) -> dict[str, object]:
     """A loud event, for JSON."""
-    kind = event.kind.name.lower().replace("_", " ")
-    return {"event": kind, "index": event.index, "time": event.time}
+    return {"event": event_words(event), "index": event.index, "time": event.time}

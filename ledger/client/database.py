@@ -1,4 +1,4 @@
-"""SQLite files that belong to one process at a time and to their owner's eyes only.
+"""SQLite files for their owner's eyes only, and unless they are shared, for one process at a time.
 
 >>> database = open_file("pins.db", ["CREATE TABLE pins (...)"], version=1)   # doctest: +SKIP
 >>> with told():
@@ -25,11 +25,17 @@ _WAIT = 10.0
 
 
 def open_file(
-    path: str | Path, schema: Sequence[str], version: int, *, durable: bool = True
+    path: str | Path,
+    schema: Sequence[str],
+    version: int,
+    *,
+    durable: bool = True,
+    shared: bool = False,
 ) -> sqlite3.Connection:
     """The database in the file `path` (or `MEMORY`, or "" for a temporary one), made by `schema`.
 
-    A transaction is all or nothing. Unless `durable`, a power cut may take back the newest ones.
+    A transaction is all or nothing. Unless `durable`, a power cut may take back the newest ones. If
+    it is `shared`, other processes may use the file between two transactions.
     """
     if str(path) not in (MEMORY, ""):
         _make(Path(path))
@@ -37,7 +43,7 @@ def open_file(
         database = sqlite3.connect(str(path), timeout=_WAIT, isolation_level=None)
     try:
         with told():
-            _prepare(database, schema, version, durable)
+            _prepare(database, schema, version, durable, shared)
     except BaseException:
         database.close()
         raise
@@ -67,10 +73,10 @@ def _make(path: Path) -> None:
 
 
 def _prepare(
-    database: sqlite3.Connection, schema: Sequence[str], version: int, durable: bool
+    database: sqlite3.Connection, schema: Sequence[str], version: int, durable: bool, shared: bool
 ) -> None:
-    """Take the file for this process, and make the tables if they are not there."""
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    """Take the file, for this process unless it is shared, and make the tables if need be."""
+    database.execute(f"PRAGMA locking_mode = {'NORMAL' if shared else 'EXCLUSIVE'}")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     database.execute("BEGIN IMMEDIATE")

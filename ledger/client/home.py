@@ -3,13 +3,15 @@
     HOME/settings.json   the server's address and the log id
     HOME/replica.db      the log, replayed: may be deleted, and is fetched again
     HOME/account         secret keys: see `ledger.client.account`
-    HOME/contacts.db     pins: see `ledger.client.contacts`
+    HOME/contacts.db     pins, for who replays: see `ledger.client.contacts`
+    HOME/trust.db        pins, for who looks up: see `ledger.client.trust`
 
 >>> home = Home(Path("~/.keyroll").expanduser())                 # doctest: +SKIP
 >>> async with home.log(home.settings()) as log:
 ...     await log.sync()
 
-One process at a time: who opens the replica holds the directory until they close it.
+One process at a time: who opens the replica holds the directory until they close it. Lookups need
+no replica, and any number of processes may do them.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ from pathlib import Path
 
 from ledger.client.account import FileVault, write_secretly
 from ledger.client.contacts import Contacts
+from ledger.client.light_session import LightLog
+from ledger.client.pins import Policy
 from ledger.client.session import Log
 from ledger.client.text import parse_log_id
+from ledger.client.trust import Trust
 from ledger.errors import StoreError, UsageError
 
 
@@ -84,6 +89,24 @@ class Home:
     def contacts(self, log: Log) -> Contacts:
         """The pins of this person."""
         return Contacts.open(self.path / "contacts.db", log.log_id)
+
+    @asynccontextmanager
+    async def light_log(self, settings: Settings, policy: Policy) -> AsyncIterator[LightLog]:
+        """The log, for lookups. What worked is remembered."""
+        account = self.vault.load()
+        if account is None:
+            raise UsageError("lookups are for users: register or join first")
+        path = self.path / "trust.db"
+        async with LightLog.connect(
+            settings.url, settings.log_id, path, account, policy=policy
+        ) as log:
+            yield log
+            self.remember(settings)
+
+    def trust(self, log_id: bytes) -> Trust:
+        """What was looked up here."""
+        self.make()
+        return Trust.open(self.path / "trust.db", log_id)
 
     @property
     def _settings_file(self) -> Path:

@@ -80,11 +80,12 @@ def size_claimed(note: bytes) -> int:
     except MalformedInput as error:
         raise LogMisbehaved("R-61.1", str(error), {"checkpoint": note}) from error
     if size < MIN_SIZE:
-        raise _too_small(size, note)
+        raise too_small(size, note)
     return size
 
 
-def _too_small(size: int, note: bytes) -> LogMisbehaved:
+def too_small(size: int, note: bytes) -> LogMisbehaved:
+    """What a checkpoint of less than a batch is (R-61.4)."""
     return LogMisbehaved("R-61.4", f"a tree of size {size} was published", {"checkpoint": note})
 
 
@@ -110,12 +111,17 @@ def against(claim: Claim, head: Head, held: bytes) -> Claim:
 def _signed(note: bytes, log: LogState) -> Claim:
     """R-61.1, R-61.4. An unsigned note is no more this log's word than another log's."""
     try:
-        found = checkpoints.open_checkpoint(note, _verifier(log.origin, log.log_key))
+        found = checkpoints.open_checkpoint(note, verifier_of(log))
     except (MalformedInput, BadSignature) as error:
         raise LogMisbehaved("R-61.1", str(error), {"checkpoint": note}) from error
     if found.size < MIN_SIZE:
-        raise _too_small(found.size, note)
+        raise too_small(found.size, note)
     return Claim(note, found.size, found.root)
+
+
+def verifier_of(log: LogState) -> Verifier:
+    """The key that signs a log's checkpoints. Raises `MalformedInput` (R-60.5, R-15.1)."""
+    return _verifier(log.origin, log.log_key)
 
 
 @lru_cache(8)

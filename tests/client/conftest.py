@@ -21,6 +21,7 @@ from ledger.server.config import Config, RateConfig, SequencerConfig, ServerConf
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 from ledger.server.runtime import Served, serving
+from tests.client.people import People
 
 CONFIG = Config(
     server=ServerConfig(port=0, workers=0, stop_timeout=5.0),
@@ -86,3 +87,9 @@ async def log(live: Live) -> AsyncIterator[Log]:
     async with Log.connect(live.url, live.log_id) as log:
         await log.sync()
         yield log
+
+
+@pytest.fixture
+async def people(live: Live, log: Log) -> People:
+    """Ada, Bob and Eve, who share a replica."""
+    return await People.register(live, log)

@@ -101,6 +101,15 @@ class Server:
     async def box(self, request: bytes) -> bytes:
         raise Refused(404, "no-box", "this server has none")
 
+    async def statements(self, request: bytes) -> bytes:
+        raise Refused(403, "forbidden", "this server shows none")
+
+    async def leave(self, request: bytes) -> None:
+        raise Refused(403, "forbidden", "this server keeps none")
+
+    async def grant(self, request: bytes) -> None:
+        raise Refused(403, "forbidden", "this server keeps none")
+
 
 def replica_of(world: World, size: int = 0) -> Replica:
     """A replica in memory that has followed the log to `size`."""

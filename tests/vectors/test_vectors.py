@@ -47,6 +47,7 @@ ELSEWHERE = {
     "R-65.7": "tests/client/lies_of_chains.py",
     "R-65.8": "tests/client/lies_of_chains.py",
     "R-65.9": "tests/client/lies_of_chains.py",
+    "R-65.10": "tests/client/test_light_session.py",
     "R-70.1": "tests/http/test_problems.py",
     "R-70.2": "tests/http/test_problems.py",
     "R-70.3": "tests/http/test_tree.py",

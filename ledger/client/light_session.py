@@ -1,0 +1,241 @@
+"""A log as a client sees it who does not replay it: ask for somebody, and check the answer.
+
+>>> async with LightLog.connect(url, log_id, "trust.db", account) as log:     # doctest: +SKIP
+...     (bob,) = await log.lookup("bob@example.org")
+...     if bob.pin and bob.pin.quiet:
+...         bob.state.devices
+
+An answer of some 2 KB proves which keys stand for an identifier, that nothing newer is hidden, and
+how fresh that is (`ledger.client.light`). Everything goes on from what was seen before, on disk
+(`ledger.client.trust`). Who was seen is asked for by label from then on, and costs less.
+
+`found.standing` tells how far an answer goes. What is loud, or an alarm over one's own devices, is
+told in `found.pin` until `accept`; `refresh` looks oneself up, which is to be done at times.
+
+Tasks may share a `LightLog`, processes its file. Errors: those of `light.verify`; `TransportError`
+(or `Refused`, `Busy`) when the server could not be asked; `StoreError` for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ledger.client import light
+from ledger.client import verify as replays
+from ledger.client.account import Account, DeviceSecret
+from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin, Policy
+from ledger.client.transport import HttpTransport, Lookups
+from ledger.client.trust import Trust, Unsettled
+from ledger.errors import Refused, TransportError, UsageError
+from ledger.format import cose, wire
+from ledger.format.identity import check_identifier
+from ledger.format.lookup import LOOKUP_PATH, MAX_QUERIES, LookupRequest, Saved
+from ledger.log.clock import wall_ms
+from ledger.log.commit import Head
+from ledger.rules.state import UserState
+
+_ATTEMPTS = 8
+"""How often other processes may be faster before this one gives up."""
+
+_MALFORMED, _FORBIDDEN = 400, 403
+
+
+class LightLog:
+    """One log, seen through one server by the user whose `account` it is."""
+
+    def __init__(
+        self,
+        trust: Trust,
+        transport: Lookups,
+        account: Account,
+        *,
+        policy: Policy | None = None,
+        clock: Callable[[], int] = wall_ms,
+    ) -> None:
+        if account.identity is None or not account.devices:
+            raise UsageError("lookups are for users: register or join first")
+        if account.log_id != trust.log_id:
+            raise UsageError(f"this account is at another log: {account.log_id.hex()}")
+        self.trust = trust
+        self.policy = policy or Policy()
+        self.clock = clock
+        self.label = account.identity.label
+        self._transport = transport
+        self._devices = account.devices
+        self._own = Own(self.label, frozenset(one.signing.public for one in account.devices))
+        self._asking = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        url: str,
+        log_id: bytes,
+        path: str | Path,
+        account: Account,
+        *,
+        policy: Policy | None = None,
+    ) -> AsyncIterator[LightLog]:
+        """The log `log_id` as the server at `url` shows it; what is held is in the file `path`."""
+        with Trust.open(path, log_id) as trust:
+            async with HttpTransport(url) as transport:
+                yield cls(trust, transport, account, policy=policy)
+
+    @property
+    def log_id(self) -> bytes:
+        return self.trust.log_id
+
+    # --- asking
+
+    async def lookup(self, *of: str | bytes) -> list[Found]:
+        """What stands for identifiers (text) and labels (bytes), in their order.
+
+        Of many, some may be answered over a newer tree than others.
+        """
+        for one in of:
+            if isinstance(one, str):
+                check_identifier(one)
+        names = self.trust.names()
+        waiting = [names.get(one, one) if isinstance(one, str) else one for one in of]
+        found: list[Found] = []
+        while waiting:
+            outcome = await self._ask(waiting[:MAX_QUERIES])
+            found += outcome.found
+            waiting = waiting[len(outcome.found) :]
+        return [self._named(one, asked) for one, asked in zip(found, of, strict=True)]
+
+    async def refresh(self) -> Found:
+        """How one's own chain stands: a device that nobody here added is among `pin.alarms`."""
+        (found,) = await self.lookup(self.label)
+        return found
+
+    def accept(self, pin: Pin) -> None:
+        """Accept what a pin tells, as it was shown. Raises `UsageError` if there is more now."""
+        self.trust.accept(pin)
+
+    async def save(self, identifier: str) -> tuple[Found, Saved]:
+        """Look somebody up as who holds nothing would, for others to judge, also later (R-65.10).
+
+        The answer is held to what was seen all the same.
+        """
+        check_identifier(identifier)
+        async with self._asking:
+            for _ in range(_ATTEMPTS):
+                outcome = await self._judged(self._fresh(), [identifier])
+                view = self.trust.view()
+                if outcome.view.size < view.size:
+                    continue  # somebody saw a newer one meanwhile
+                outcome = light.joined(outcome, view, await self._consistency(view, outcome.view))
+                if self.trust.keep(self._held(view), outcome, self.clock()):
+                    (found,) = outcome.found
+                    return found, Saved(self.log_id, identifier, outcome.bundle)
+        raise _overtaken()
+
+    async def settle(self, note: bytes) -> int:
+        """Settle answers by an older, cosigned checkpoint; up to which size, 0 if by none.
+
+        A lookup's own checkpoint does so by itself.
+        """
+        async with self._asking:
+            view = self.trust.view()
+            log = light.founding(None, view)
+            claim, _ = light.open_cosigned(note, log, self.policy.auditors)
+            older = LogView(self.log_id, size=claim.size)
+            proof = await self._consistency(older, view)
+            size = light.covered(note, view, self.policy, proof)
+            self.trust.settle(size)
+        return size
+
+    async def statements(
+        self, request: wire.StatementRequest, signer: cose.Signer
+    ) -> wire.StatementAnswer:
+        """A run of a group's statements, and wishes to leave it; unchecked (R-56)."""
+        body = self._authenticate(request.encode(), wire.STATEMENTS_PATH, signer)
+        return wire.StatementAnswer.decode(await self._transport.statements(body))
+
+    def overdue(self, within: int) -> list[Unsettled]:
+        """The answers that auditors left uncovered for more than `within` ms: an alarm each."""
+        return [one for one in self.trust.unsettled() if one.time + within < self.clock()]
+
+    # --- one question
+
+    async def _ask(self, of: list[str | bytes]) -> Outcome:
+        """As many answers as the server gives at once, kept."""
+        async with self._asking:
+            for _ in range(_ATTEMPTS):
+                held = self._held()
+                outcome = await self._judged(held, of)
+                if self.trust.keep(held, outcome, self.clock()):
+                    return outcome
+        raise _overtaken()
+
+    async def _judged(self, held: Held, of: Iterable[str | bytes]) -> Outcome:
+        asked = held.ask(self.label, self.policy, of)
+        try:
+            data = await self._post(asked)
+        except Refused as error:
+            if error.status == _MALFORMED:
+                await self._check_rollback(held.view)
+            raise
+        return light.verify(data, asked, held, self.policy, self.clock())
+
+    async def _post(self, asked: LookupRequest) -> bytes:
+        """The answer, asked for in the name of a device that is live, as far as it is known."""
+        devices = self.signers()
+        for device in devices[:-1]:
+            try:
+                return await self._post_as(device, asked)
+            except Refused as error:
+                if error.status != _FORBIDDEN:
+                    raise
+        return await self._post_as(devices[-1], asked)
+
+    async def _post_as(self, device: DeviceSecret, asked: LookupRequest) -> bytes:
+        body = self._authenticate(asked.encode(), LOOKUP_PATH, device.signing)
+        return await self._transport.lookup(body)
+
+    def _authenticate(self, request: bytes, path: str, signer: cose.Signer) -> bytes:
+        return wire.authenticate(request, path, signer, self.log_id, self.clock())
+
+    def signers(self) -> list[DeviceSecret]:
+        """The devices that are here, those first that were live when last seen, then the newest."""
+        pin = self.trust.pin(self.label)
+        state = pin.chain.state if pin else None
+        live = {one.signing for one in state.devices} if isinstance(state, UserState) else set()
+        newest = self._devices[::-1]
+        return sorted(newest, key=lambda device: device.signing.public not in live)
+
+    async def _check_rollback(self, view: LogView) -> None:
+        """A server that does not know the tree that was seen may have signed an older one since."""
+        if view.size:
+            note = await self._transport.checkpoint()
+            log = light.founding(None, view)
+            claim, _ = light.open_cosigned(note, log, self.policy.auditors)
+            replays.against(claim, Head(view.size, view.root), view.note)
+
+    async def _consistency(self, old: LogView, new: LogView) -> tuple[bytes, ...]:
+        if old.size in (0, new.size) or old.size > new.size:
+            return ()
+        return wire.decode_proof(await self._transport.consistency(old.size, new.size))
+
+    def _held(self, view: LogView | None = None) -> Held:
+        held = self.trust.held(self._own)
+        return replace(held, view=view) if view else held
+
+    def _fresh(self) -> Held:
+        """The pins alone: what is asked by who has seen nothing of the log."""
+        return self._held(LogView(self.log_id))
+
+    def _named(self, found: Found, asked: str | bytes) -> Found:
+        """With the opening that proved who it is, if that was before."""
+        if found.opening or not isinstance(asked, str) or not found.pin:
+            return found
+        return replace(found, opening=self.trust.opening(asked))
+
+
+def _overtaken() -> TransportError:
+    return TransportError("other processes ask faster than this one: try again")

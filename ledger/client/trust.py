@@ -1,0 +1,275 @@
+"""What a light client knows of a log, on disk: the view of it, pins, and answers yet to be settled.
+
+    with Trust.open("trust.db", log_id) as trust:
+        held = trust.held(own)
+        ...                                      # ask, and verify the answer by what is held
+        trust.keep(held, outcome, now)           # False: somebody was faster; ask again
+
+An answer is kept only if what is held is still what it was judged by, all of it or nothing. So any
+number of tasks and processes may use one file, pins and view only ever go on from what they were,
+and a crash loses an answer at most.
+
+A quiet answer is accepted as it is kept. What is loud, or an alarm, stays in the pin until
+`accept`. Answers that auditors have yet to cover are kept whole until a covering checkpoint comes;
+`unsettled` lists them, the oldest first: one that waits for too long is an alarm.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from ledger.client import group_records, pin_records
+from ledger.client.database import open_file, told
+from ledger.client.groups import Resolved
+from ledger.client.history import Step
+from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin, Standing
+from ledger.errors import UsageError
+from ledger.format import entry
+from ledger.format.identity import Opening
+
+_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE pins (label BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE links (
+        label BLOB NOT NULL, seq INTEGER NOT NULL, leaf INTEGER NOT NULL, entry BLOB NOT NULL,
+        PRIMARY KEY (label, seq)
+    ) WITHOUT ROWID""",
+    *group_records.SCHEMA,
+    """CREATE TABLE names (
+        identifier TEXT PRIMARY KEY, label BLOB NOT NULL, nonce BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE unsettled (
+        digest BLOB PRIMARY KEY, size INTEGER NOT NULL, time INTEGER NOT NULL,
+        asked BLOB NOT NULL, bundle BLOB NOT NULL
+    ) WITHOUT ROWID""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An answer over the tree of `size`, received at `time` (ms), that no auditor covers yet."""
+
+    size: int
+    time: int
+    asked: bytes
+    bundle: bytes
+
+
+class Trust:
+    """What is held of one log, for one person. Not safe between threads."""
+
+    def __init__(self, database: sqlite3.Connection, log_id: bytes) -> None:
+        self._db = database
+        self.log_id = log_id
+
+    @classmethod
+    def open(cls, path: str | Path, log_id: bytes) -> Trust:
+        """What is held of log `log_id` in the file `path`, made if it is not there."""
+        trust = cls(open_file(path, _SCHEMA, _VERSION, shared=True), log_id)
+        try:
+            with trust._writing():
+                found = trust._meta("log_id")
+                if found is None:
+                    trust._put("log_id", log_id)
+            if found and found != log_id:
+                raise UsageError(f"what is held here is of another log: {found.hex()}")
+        except BaseException:
+            trust.close()
+            raise
+        return trust
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Trust:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- reading
+
+    def view(self) -> LogView:
+        """The log as it was last seen."""
+        value = self._meta("view")
+        return pin_records.parse_view(value, self.log_id) if value else LogView(self.log_id)
+
+    def held(self, own: Own | None = None) -> Held:
+        """What a question is asked with. Pins are read when they are needed."""
+        return Held(self.view(), _Pins(self), own)
+
+    def pin(self, label: bytes) -> Pin | None:
+        """How a label was last seen."""
+        with told():
+            query = "SELECT value FROM pins WHERE label = ?"
+            row = self._db.execute(query, (label,)).fetchone()
+        return pin_records.parse_pin(row[0], label) if row else None
+
+    def labels(self) -> list[bytes]:
+        """The labels of all pins, ascending."""
+        with told():
+            rows = self._db.execute("SELECT label FROM pins ORDER BY label").fetchall()
+        return [label for (label,) in rows]
+
+    def names(self) -> dict[str, bytes]:
+        """The labels of all identifiers that were looked up and found."""
+        with told():
+            rows = self._db.execute("SELECT identifier, label FROM names ORDER BY identifier")
+            return dict(rows.fetchall())
+
+    def opening(self, identifier: str) -> Opening | None:
+        """The opening that proved an identifier to be its label's."""
+        with told():
+            query = "SELECT nonce FROM names WHERE identifier = ?"
+            row = self._db.execute(query, (identifier,)).fetchone()
+        return Opening(row[0], identifier) if row else None
+
+    def links(self, label: bytes) -> list[tuple[int, bytes]]:
+        """Leaf index and entry of each block of a chain that was replayed."""
+        with told():
+            query = "SELECT leaf, entry FROM links WHERE label = ? ORDER BY seq"
+            return self._db.execute(query, (label,)).fetchall()
+
+    def unsettled(self) -> list[Unsettled]:
+        """The answers that auditors have yet to cover, the oldest first."""
+        with told():
+            query = "SELECT size, time, asked, bundle FROM unsettled ORDER BY time, size"
+            return [Unsettled(*row) for row in self._db.execute(query)]
+
+    # --- groups
+
+    def resolved(self, group: bytes) -> Resolved | None:
+        """What was last verified of a group's statements; its chain may have gone on since."""
+        return group_records.resolved(self._db, group)
+
+    def statements(self, group: bytes) -> list[bytes]:
+        """The statements that led there, one a block, in their order."""
+        return group_records.statements(self._db, group)
+
+    def keep_group(self, group: bytes, resolved: Resolved, statements: Sequence[bytes]) -> None:
+        """Remember `statements`, now verified, the last of which led to `resolved`.
+
+        Unless another process knows of more by now.
+        """
+        with self._writing():
+            known = self.resolved(group)
+            if known is None or known.chain.length < resolved.chain.length:
+                group_records.write(self._db, group, resolved, statements)
+
+    def check_group(self, group: bytes, steps: Sequence[Step]) -> None:
+        """Compare what is kept of a group with its chain. Raises `StoreError`."""
+        group_records.check(self._db, group, steps)
+
+    # --- writing
+
+    def keep(self, held: Held, outcome: Outcome, now: int) -> bool:
+        """Hold what an answer, judged by `held`, proved at `now` (ms).
+
+        False, and nothing is done, if something else is held by now: ask again.
+        """
+        with self._writing():
+            if self.view() != held.view or any(
+                self.pin(found.label) != found.before for found in outcome.found
+            ):
+                return False
+            if outcome.view != held.view:
+                self._put("view", pin_records.view(outcome.view))
+            for found in outcome.found:
+                self._keep(found)
+            self._settle(outcome, now)
+        return True
+
+    def accept(self, pin: Pin) -> None:
+        """Accept what `pin` tells. Raises `UsageError` if there is more to tell by now."""
+        with self._writing():
+            if self.pin(pin.label) not in (pin, pin.accept()):
+                raise UsageError("this contact changed meanwhile: look again")
+            self._put_pin(pin.accept())
+
+    def settle(self, size: int) -> None:
+        """Auditors cover the tree of `size`, which lies in the one that was last seen."""
+        with self._writing(), told():
+            self._db.execute("DELETE FROM unsettled WHERE size <= ?", (size,))
+
+    def _settle(self, outcome: Outcome, now: int) -> None:
+        size = outcome.view.size
+        if outcome.standing == Standing.SETTLED:
+            self._db.execute("DELETE FROM unsettled WHERE size <= ?", (size,))
+        elif outcome.standing == Standing.PROVISIONAL:
+            digest = sha256(outcome.asked + outcome.bundle).digest()
+            values = (digest, size, now, outcome.asked, outcome.bundle)
+            self._db.execute("INSERT OR IGNORE INTO unsettled VALUES (?, ?, ?, ?, ?)", values)
+
+    def _keep(self, found: Found) -> None:
+        pin = found.pin
+        if pin is None:
+            return
+        pin = pin.accept() if pin.quiet else pin
+        if pin != found.before:
+            self._put_pin(pin)
+        if found.opening:
+            values = (found.opening.identifier, found.label, found.opening.nonce)
+            self._db.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", values)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?)",
+            [
+                (found.label, one.block.seq, one.index, entry.block(one.time, one.block.raw))
+                for one in found.steps
+            ],
+        )
+
+    def _put_pin(self, pin: Pin) -> None:
+        values = (pin.label, pin_records.pin(pin))
+        self._db.execute("INSERT OR REPLACE INTO pins VALUES (?, ?)", values)
+
+    def _meta(self, name: str) -> bytes | None:
+        with told():
+            row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def _put(self, name: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: what is read in it stays so until its end."""
+        with told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+class _Pins(Mapping[bytes, Pin]):
+    """All pins, each read when it is asked for."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+
+    def __getitem__(self, label: bytes) -> Pin:
+        pin = self._trust.pin(label)
+        if pin is None:
+            raise KeyError(label)
+        return pin
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._trust.labels())
+
+    def __len__(self) -> int:
+        return len(self._trust.labels())
