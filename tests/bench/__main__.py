@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,16 +15,18 @@ from tests.bench.append import append_1m_figures, append_figures
 from tests.bench.audit import audit_figures, storage_figures
 from tests.bench.http import http_figures
 from tests.bench.logs import BenchLog
+from tests.bench.lookup import MILLION, QUICK, lookup_figures
 from tests.bench.measure import Figure
+from tests.bench.workload import MIXES, Mix
 
 LONG = 100_000
 
 
-def on_long_log(console: Console) -> list[Figure]:
+def on_long_log(console: Console, mix: Mix) -> list[Figure]:
     """What is measured on a log of 100,000 blocks."""
     with TemporaryDirectory() as path:
         with console.status(f"building a log of {LONG:,} blocks"):
-            bench = BenchLog.found(Path(path), identifiers=False)
+            bench = BenchLog.found(Path(path), mix)
             bench.grow(LONG)
         figures = storage_figures(bench)
         with console.status("audit"):
@@ -35,16 +37,33 @@ def on_long_log(console: Console) -> list[Figure]:
     return figures
 
 
+def among_labels(console: Console, sizes: Sequence[int]) -> list[Figure]:
+    """What is measured among ever more labels."""
+    with console.status(f"looking up among {sizes[0]:,} to {sizes[-1]:,} labels"):
+        return lookup_figures(sizes)
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Leave out the log of a million labels.")
+@click.option(
+    "--mix",
+    type=click.Choice(list(MIXES)),
+    default="groups",
+    help="What is written: with groups, or users and devices only.",
+)
 @click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path))
-def main(quick: bool, target: Path | None) -> None:
+def main(quick: bool, mix: str, target: Path | None) -> None:
     """Measure Keyroll against V, PyNaCl's signature checks a second on one thread.
 
     Example: ./run bench --quick --json bench.json
     """
     console = Console()
-    parts: list[Callable[[], list[Figure]]] = [append_figures, lambda: on_long_log(console)]
+    sizes = QUICK if quick else (*QUICK, MILLION)
+    parts: list[Callable[[], list[Figure]]] = [
+        lambda: append_figures(MIXES[mix]),
+        lambda: on_long_log(console, MIXES[mix]),
+        lambda: among_labels(console, sizes),
+    ]
     if not quick:
         parts.append(append_1m_figures)
     figures = [figure for part in parts for figure in part()]

@@ -12,24 +12,27 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from ledger.format import block
-from ledger.log.admission import Submission
 from ledger.log.pool import CheckPool
 from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, calm_collector
+from tests.bench.filler import fill
 from tests.bench.logs import BenchLog, anchor_of
+from tests.bench.made import Made
 from tests.bench.measure import ROUNDS, Figure, VRate
-from tests.bench.workload import Made
+from tests.bench.workload import MIXES, Mix
 
 BATCH = 1_000
 BATCHES = 8
 IN_FLIGHT = 3
 WORKERS = 2
 MILLION = 1_000_000
+WRITERS = 40_000
+"""Real users among them: each round draws from three times as many as it has blocks."""
 
 
-def append_figures() -> list[Figure]:
+def append_figures(mix: Mix = MIXES["groups"]) -> list[Figure]:
     """Into a log of some 10,000 blocks."""
     with TemporaryDirectory() as path:
-        bench = BenchLog.found(Path(path))
+        bench = BenchLog.found(Path(path), mix)
         bench.grow(10 * BATCH)
         ratios, rates = asyncio.run(_rounds(bench))
     note = f"{rates[len(rates) // 2]:,.0f} blocks/s"
@@ -37,10 +40,11 @@ def append_figures() -> list[Figure]:
 
 
 def append_1m_figures() -> list[Figure]:
-    """The same into a log of 1,000,000 labels."""
+    """The same into a log of 1,000,000 labels, most of which are synthetic."""
     with TemporaryDirectory() as path:
         bench = BenchLog.found(Path(path))
-        bench.grow(MILLION, only_creates=True)
+        fill(bench, MILLION - WRITERS)
+        bench.grow(WRITERS, only_creates=True)
         ratios, rates = asyncio.run(_rounds(bench))
     note = f"{rates[len(rates) // 2]:,.0f} blocks/s"
     return [Figure("append_1m_ratio", tuple(ratios), bar=0.5, aim=0.8, note=note)]
@@ -88,5 +92,4 @@ async def _submit_part(
     sequencer: Sequencer, made: list[Made], room: asyncio.Semaphore
 ) -> list[Verdict]:
     async with room:
-        parsed = [Submission(block.parse(m.raw), m.boxes, m.opening) for m in made]
-        return await sequencer.submit(parsed)
+        return await sequencer.submit([m.parsed() for m in made])

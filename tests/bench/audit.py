@@ -26,7 +26,7 @@ def audit_figures(bench: BenchLog) -> list[Figure]:
     ratios, peaks, rates = [], [], []
     with bench.home.stores() as (store, private):
         sample = bench.people.round(500, anchor_of(store))
-        append(store, private, bench.log, sample)
+        append(store, private, bench.log, [m.parsed() for m in sample])
     v = VRate(sample, bench.log.log_id)
     with TemporaryDirectory() as path:
         bench.export(Path(path) / "tiles")

@@ -22,8 +22,8 @@ from ledger.format.block import Anchor
 from ledger.format.note import ED25519, Verifier
 from ledger.log.clock import wall_ms
 from tests.bench.logs import BenchLog
+from tests.bench.made import Made
 from tests.bench.measure import ROUNDS, Figure, VRate, cpu_seconds, process_tree, rss_anon_mb
-from tests.bench.workload import Made
 
 CONNECTIONS = 64
 SINGLE_BLOCKS = 1_280
@@ -157,7 +157,7 @@ def _rounds(served: Served, client: LeanClient, count: int, per_request: int) ->
 
 
 def _body(made: list[Made]) -> bytes:
-    items = tuple(wire.Submission(m.raw, m.boxes, m.opening) for m in made)
+    items = tuple(wire.Submission(m.raw, m.boxes, m.opening, m.statement) for m in made)
     return wire.SubmitRequest(items).encode()
 
 

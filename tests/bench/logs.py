@@ -5,24 +5,23 @@ Blocks are planned and committed as always; only signatures go unchecked, since 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.app import keys
 from ledger.app.keys import Role
 from ledger.errors import RuleViolation
-from ledger.format import block
 from ledger.format.block import Anchor
 from ledger.format.bodies import Limits
-from ledger.log.admission import Submission
+from ledger.log.admission import Submission, plan_vetted
 from ledger.log.clock import wall_ms
-from ledger.log.planner import plan
 from ledger.log.sequencer import sign_head
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 from ledger.store.port import PrivateStore, Reader, Store
 from ledger.tree import tiles
-from tests.bench.workload import Made, Population
+from tests.bench.workload import MIXES, Mix, Population
 from tests.support.actors import LogActor
 
 LIMITS = Limits(max_blocks_per_day=65_535)
@@ -33,10 +32,13 @@ workers = 2
 [rates]
 labels = "1000000/minute"
 boxes = "1000000/minute"
+lookups = "1000000/minute"
 [logging]
 level = "warning"
 """
 _BATCH = 1_000
+_LARGE_BATCH = 4_000
+_HEARTBEAT = 3_600_000
 
 
 @dataclass(slots=True)
@@ -48,11 +50,13 @@ class BenchLog:
     people: Population
 
     @classmethod
-    def found(cls, path: Path, *, identifiers: bool = False) -> BenchLog:
+    def found(
+        cls, path: Path, mix: Mix = MIXES["groups"], *, identifiers: bool = False
+    ) -> BenchLog:
         """A log that has just begun. With `identifiers`, labels are the VRF's."""
         keys.make(path / "app")
         home = Home(path / "home")
-        log_id = found_home(home, Terms(ORIGIN, limits=LIMITS), AppKeys.read(path / "app"))
+        log_id = found_home(home, Terms(ORIGIN, _HEARTBEAT, LIMITS), AppKeys.read(path / "app"))
         home.config_file.write_text(_CONFIG, "utf-8")
         root, enrolment, authority = (keys.load(path / "app", role) for role in Role)
         log = LogActor(
@@ -67,14 +71,16 @@ class BenchLog:
             1,
             log_id,
         )
-        return cls(home, log, Population(log, identifiers=identifiers))
+        return cls(home, log, Population(log, mix, identifiers=identifiers))
 
     def grow(self, count: int, *, only_creates: bool = False) -> None:
-        """Add `count` blocks in batches of 1,000."""
+        """Add `count` blocks in batches of 1,000, or of 4,000 where all are new users."""
         make = self.people.creates if only_creates else self.people.round
+        size = _LARGE_BATCH if only_creates else _BATCH
         with self.home.stores() as (store, private):
-            for _ in range(0, count, _BATCH):
-                append(store, private, self.log, make(_BATCH, anchor_of(store)))
+            for start in range(0, count, size):
+                made = make(min(size, count - start), anchor_of(store))
+                append(store, private, self.log, [m.parsed() for m in made])
 
     def export(self, target: Path) -> None:
         """Write the tiles as files, as a mirror would keep them."""
@@ -94,16 +100,15 @@ class BenchLog:
             return sum(map(len, _all_entries(reader)))
 
 
-def append(store: Store, private: PrivateStore, log: LogActor, made: list[Made]) -> None:
+def append(
+    store: Store, private: PrivateStore, log: LogActor, submissions: Sequence[Submission]
+) -> None:
     """Plan and commit a batch without checking its signatures."""
-    parsed = [Submission(block.parse(m.raw), m.boxes, m.opening) for m in made]
     with store.view() as view:
-        planned = plan(view, [submission.block for submission in parsed], wall_ms())
-    items = []
-    for submission, result in zip(parsed, planned.results, strict=True):
+        planned, items = plan_vetted(view, submissions, wall_ms(), private.membership)
+    for result in planned.results:
         if isinstance(result, RuleViolation):
             raise result
-        items.append(submission.private(result.outcome))
     private.put(items)
     store.perform(planned.commit, sign_head(log.origin, planned.commit.after, log.log_key))
 

@@ -12,7 +12,7 @@ from time import perf_counter
 from nacl.signing import VerifyKey
 
 from ledger.format import block
-from tests.bench.workload import Made
+from tests.bench.made import Made
 
 ROUNDS = 9
 _SAMPLE = 600
@@ -49,7 +49,7 @@ class VRate:
 
     def __init__(self, made: Sequence[Made], log_id: bytes) -> None:
         checks = (block.checks(block.parse(m.raw), log_id) for m in made[:_SAMPLE])
-        signatures = [s for c in checks for s in (*c.signatures, *c.delegation)]
+        signatures = [s for c in checks for s in (*c.signatures, *(i[1:] for i in c.inner))]
         self._calls = [(VerifyKey(kid), m, s) for kid, s, m in signatures[:_SAMPLE]]
 
     def __call__(self) -> float:

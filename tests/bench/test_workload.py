@@ -6,21 +6,34 @@ from collections import Counter
 
 from ledger.format import block
 from ledger.format.bodies import BlockType, Limits
+from ledger.log.admission import plan_vetted
+from ledger.log.planner import Admission
+from tests.bench.made import Made
 from tests.bench.measure import Figure
-from tests.bench.workload import Made, Population
-from tests.support.actors import LogActor
+from tests.bench.workload import Population
+from tests.support.actors import NOW, LogActor
 from tests.support.memory import MemoryLog
 
 
 def test_the_workload_has_its_shares_and_is_admitted() -> None:
     founding = LogActor.make(limits=Limits(max_blocks_per_day=65_535))
     log, people = MemoryLog(founding.raw), Population(founding.after)
-    for _ in range(5):  # until there are devices to revoke
-        log.admit([m.raw for m in people.round(100, log.anchor)])
-    made = people.round(100, log.anchor)
-    log.admit([m.raw for m in made])
+    memberships: dict[bytes, bytes] = {}
+    made: list[Made] = []
+    for _ in range(8):  # until there are devices to revoke and groups to update
+        made = people.round(100, log.anchor)
+        planned, kept = plan_vetted(log, [m.parsed() for m in made], NOW, memberships.get)
+        assert all(isinstance(result, Admission) for result in planned.results), planned.results
+        memberships |= {item.block_hash: item.statement[1] for item in kept if item.statement}
+        log.apply(planned.commit)
     kinds = Counter(BlockType(block.parse(m.raw).type).spelling for m in made)
-    assert kinds == {"user.create": 30, "device.add": 50, "device.revoke": 20}
+    assert kinds == {
+        "user.create": 20,
+        "device.add": 40,
+        "device.revoke": 20,
+        "group.create": 10,
+        "group.update": 10,
+    }
     assert all(m.signatures == _signatures(m, founding.after.log_id) for m in made)
 
 
@@ -33,7 +46,6 @@ def test_a_figure_is_judged_on_its_side_of_the_bar() -> None:
 
 
 def _signatures(made: Made, log_id: bytes) -> int:
-    parsed = block.parse(made.raw)
-    checks = block.checks(parsed, log_id)
+    checks = made.parsed().checks(log_id)
     block.perform(checks)
-    return len(checks.signatures) + len(checks.delegation)
+    return len(checks.signatures) + len(checks.inner)

@@ -1,25 +1,26 @@
-"""The named workload: 30 % user.create, 50 % device.add, 20 % device.revoke, live anchors.
+"""The named workload, `groups`: 20 % user.create, 40 % device.add, 20 % device.revoke, 10 %
+group.create, 10 % group.update, live anchors. The one before there were groups, `users`: 30 %
+user.create, 50 % device.add, 20 % device.revoke.
 
-A population of users writes real blocks, really signed. Labels are random instead of the VRF's, and
+Users and their groups write real blocks, really signed. Labels are random instead of the VRF's, and
 boxes and encryption keys are random bytes: whoever admits them can't tell, and does the same work.
 
 >>> people = Population(LogActor.make().after)
 >>> made = people.round(10, anchor)               # doctest: +SKIP
 >>> sum(m.signatures for m in made)               # doctest: +SKIP
-21
+20
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ledger.format import block
 from ledger.format.block import Anchor
 from ledger.format.bodies import (
     MAX_TIME,
-    ZERO_HASH,
     BlockType,
     Body,
     Delegation,
@@ -33,42 +34,43 @@ from ledger.format.bodies import (
 from ledger.format.identity import IdentityToken, Opening
 from ledger.format.keys import SigningKey
 from ledger.seal.boxes import BOX_BYTES, box_root
+from tests.bench.made import Made, Person, x25519
+from tests.bench.teams import MEMBERS, Teams
 from tests.support.actors import LogActor
 
-CREATES, ADDS = 0.30, 0.50
 MAX_DEVICES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A block with what comes along, and how many signatures it takes to check it."""
+class Mix:
+    """A workload's shares, but for user.create, which has the rest."""
 
-    raw: bytes
-    boxes: tuple[bytes, ...]
-    signatures: int
-    token: IdentityToken | None = None
-
-    @property
-    def opening(self) -> Opening | None:
-        return self.token.opening if self.token else None
+    adds: float
+    revokes: float
+    groups: float = 0.0
+    updates: float = 0.0
 
 
-@dataclass(slots=True)
-class _Person:
-    label: bytes
-    head: bytes = ZERO_HASH
-    seq: int = 0
-    devices: list[tuple[SigningKey, bytes]] = field(default_factory=list)
+MIXES = {"groups": Mix(0.40, 0.20, 0.10, 0.10), "users": Mix(0.50, 0.20)}
 
 
 class Population:
     """Users who write blocks in rounds; nobody writes twice in a round."""
 
-    def __init__(self, log: LogActor, seed: int = 1, identifiers: bool = False) -> None:
+    def __init__(
+        self,
+        log: LogActor,
+        mix: Mix = MIXES["groups"],
+        *,
+        seed: int = 1,
+        identifiers: bool = False,
+    ) -> None:
         self._log = log
+        self._mix = mix
         self._random = random.Random(seed)
         self.identifiers = identifiers
-        self._people: list[_Person] = []
+        self._people: list[Person] = []
+        self._teams = Teams(log, self._random)
 
     def __len__(self) -> int:
         return len(self._people)
@@ -78,22 +80,32 @@ class Population:
         return [self._create(anchor) for _ in range(count)]
 
     def round(self, count: int, anchor: Anchor) -> list[Made]:
-        """`count` blocks in the workload's shares, of distinct users, all with this anchor."""
+        """`count` blocks in the workload's shares, of distinct chains, all with this anchor.
+
+        Early on, when there are no devices to revoke and no groups yet, users are created instead.
+        """
         writers = self._random.sample(self._people, min(len(self._people), 3 * count))
-        adds, creates = round(count * ADDS), round(count * CREATES)
-        revoking = [p for p in writers if len(p.devices) > 1][: count - adds - creates]
-        made = [self._revoke(person, anchor) for person in revoking]
+        revoking = [p for p in writers if len(p.devices) > 1][: round(count * self._mix.revokes)]
         busy = {person.label for person in revoking}
-        adding = [p for p in writers if p.label not in busy and len(p.devices) < MAX_DEVICES]
-        made += [self._add(person, anchor) for person in adding[: count - creates - len(made)]]
+        rest = [p for p in writers if p.label not in busy]
+        adding = [p for p in rest if len(p.devices) < MAX_DEVICES][: round(count * self._mix.adds)]
+        made = self._teams.updates(round(count * self._mix.updates), rest, busy, anchor)
+        created = round(count * self._mix.groups) if rest else 0
+        made += [self._team(rest, anchor) for _ in range(created)]
+        made += [self._revoke(person, anchor) for person in revoking]
+        made += [self._add(person, anchor) for person in adding]
         made += self.creates(count - len(made), anchor)
         self._random.shuffle(made)
         return made
 
+    def _team(self, people: list[Person], anchor: Anchor) -> Made:
+        return self._teams.create(self._random.sample(people, min(MEMBERS, len(people))), anchor)
+
     def _create(self, anchor: Anchor) -> Made:
         nonce, identifier = self._bytes(32), f"user-{len(self._people)}@example.org"
         opening = Opening(nonce, identifier)
-        person = _Person(self._log.label(identifier) if self.identifiers else self._bytes(32))
+        label = self._log.label(identifier) if self.identifiers else self._bytes(32)
+        person = Person(label, x25519(self._random))
         ephemeral = SigningKey(self._bytes(32))
         raw_delegation = delegate(
             self._log.enrolment,
@@ -108,12 +120,12 @@ class Population:
         root, boxes = self._boxes([keys.encryption])
         person.devices.append((signing, keys.encryption))
         self._people.append(person)
-        body = UserCreate(Delegation.parse(raw_delegation), keys, self._x25519(), root)
+        body = UserCreate(Delegation.parse(raw_delegation), keys, person.user_key, root)
         raw = self._write(BlockType.USER_CREATE, person, anchor, body, [ephemeral, signing])
         token = IdentityToken(self._log.log_id, opening, body.delegation, ephemeral)
         return Made(raw, boxes, 3, token)
 
-    def _add(self, person: _Person, anchor: Anchor) -> Made:
+    def _add(self, person: Person, anchor: Anchor) -> Made:
         signing, keys = self._device()
         root, boxes = self._boxes([keys.encryption])
         author = person.devices[0][0]
@@ -122,18 +134,18 @@ class Population:
         raw = self._write(BlockType.DEVICE_ADD, person, anchor, body, [author, signing])
         return Made(raw, boxes, 2)
 
-    def _revoke(self, person: _Person, anchor: Anchor) -> Made:
+    def _revoke(self, person: Person, anchor: Anchor) -> Made:
         leaving, _ = person.devices.pop(0)
-        author, user_key = person.devices[0][0], self._x25519()
-        root, boxes = self._boxes([*(key for _, key in person.devices), user_key])
-        body = DeviceRevoke(author.public, (leaving.public,), user_key, root)
+        author, person.user_key = person.devices[0][0], x25519(self._random)
+        root, boxes = self._boxes([*(key for _, key in person.devices), person.user_key])
+        body = DeviceRevoke(author.public, (leaving.public,), person.user_key, root)
         raw = self._write(BlockType.DEVICE_REVOKE, person, anchor, body, [author])
         return Made(raw, boxes, 1)
 
     def _write(
         self,
         kind: BlockType,
-        person: _Person,
+        person: Person,
         anchor: Anchor,
         body: Body,
         signers: Sequence[SigningKey],
@@ -153,14 +165,11 @@ class Population:
 
     def _device(self) -> tuple[SigningKey, DeviceKeys]:
         signing = SigningKey(self._bytes(32))
-        return signing, DeviceKeys(signing.public, self._x25519(), 0)
+        return signing, DeviceKeys(signing.public, x25519(self._random), 0)
 
     def _boxes(self, recipients: Sequence[bytes]) -> tuple[bytes, tuple[bytes, ...]]:
         boxes = tuple(self._bytes(BOX_BYTES) for _ in recipients)
         return box_root(recipients, boxes), boxes
-
-    def _x25519(self) -> bytes:
-        return self._bytes(31) + b"\x01"
 
     def _bytes(self, count: int) -> bytes:
         return self._random.randbytes(count)
