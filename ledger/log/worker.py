@@ -77,7 +77,8 @@ def _check(
 
 
 def _prove(vrf_seed: bytes, identifier: str) -> Result:
-    return _label(vrf_seed, identifier), vrf.prove(vrf_seed, identifier.encode())
+    proof = vrf.prove(vrf_seed, identifier.encode())
+    return vrf.label(vrf.proof_to_hash(proof)), proof
 
 
 def _label(vrf_seed: bytes, identifier: str) -> bytes:

@@ -95,6 +95,11 @@ def verify(public: bytes, alpha: bytes, proof: bytes) -> bytes:
     return _beta(gamma)
 
 
+def proof_to_hash(proof: bytes) -> bytes:
+    """Beta (64 bytes) of a proof that need not be checked: one's own (RFC 9381 §5.2)."""
+    return _beta(_decode(proof)[0])
+
+
 def label(beta: bytes) -> bytes:
     """The label (32 bytes) that a beta (64 bytes) gives (R-36.4)."""
     if len(beta) != BETA_SIZE or beta[:LABEL_SIZE] == bytes(LABEL_SIZE):

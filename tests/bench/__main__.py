@@ -15,7 +15,7 @@ from tests.bench.append import append_1m_figures, append_figures
 from tests.bench.audit import audit_figures, storage_figures
 from tests.bench.http import http_figures
 from tests.bench.logs import BenchLog
-from tests.bench.lookup import MILLION, QUICK, lookup_figures
+from tests.bench.lookup import ALL, QUICK, lookup_figures
 from tests.bench.measure import Figure
 from tests.bench.workload import MIXES, Mix
 
@@ -58,7 +58,7 @@ def main(quick: bool, mix: str, target: Path | None) -> None:
     Example: ./run bench --quick --json bench.json
     """
     console = Console()
-    sizes = QUICK if quick else (*QUICK, MILLION)
+    sizes = QUICK if quick else ALL
     parts: list[Callable[[], list[Figure]]] = [
         lambda: append_figures(MIXES[mix]),
         lambda: on_long_log(console, MIXES[mix]),

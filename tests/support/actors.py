@@ -176,9 +176,8 @@ class LogActor:
         return vrf.public_key(self.vrf_secret)
 
     def label(self, identifier: str) -> bytes:
-        """The label of an identifier (R-36.4). Takes 2 ms."""
-        proof = vrf.prove(self.vrf_secret, identifier.encode())
-        return vrf.label(vrf.verify(self.vrf_public, identifier.encode(), proof))
+        """The label of an identifier (R-36.4). Takes half a millisecond."""
+        return vrf.label(vrf.evaluate(self.vrf_secret, identifier.encode()))
 
     def note(self, head: Head) -> bytes:
         """The signed checkpoint of `head`."""
@@ -259,7 +258,7 @@ class User:
     def create(
         cls, log: LogActor, identifier: str, anchor: Anchor, *, label: bytes | None = None
     ) -> Written[User]:
-        """A user.create. `label` spares the 2 ms of the VRF where nobody checks it."""
+        """A user.create. `label` spares the VRF where nobody checks it."""
         names = (log.origin, identifier)
         user = cls(
             log.log_id,

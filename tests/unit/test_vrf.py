@@ -228,6 +228,7 @@ class TestProofs:
         public, proof = public_key(secret), prove(secret, alpha)
         beta = verify(public, alpha, proof)
         assert evaluate(secret, alpha) == beta
+        assert vrf.proof_to_hash(proof) == beta
         assert len(proof) == 80
         assert len(beta) == 64
         assert rfc_verify(public, alpha, proof) == beta
