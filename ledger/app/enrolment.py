@@ -18,11 +18,9 @@ The application spells each person's identifier one way (case, NFC): the log com
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
-from types import TracebackType
 
-from ledger.client.database import open_file, told
+from ledger.client.database import LocalFile, open_file, told
 from ledger.format import cose
 from ledger.format.bodies import Delegation, Purpose, delegate
 from ledger.format.identity import IdentityToken, Opening, check_identifier
@@ -32,30 +30,13 @@ _VERSION = 1
 _SCHEMA = ("CREATE TABLE people (identifier TEXT PRIMARY KEY, nonce BLOB NOT NULL) WITHOUT ROWID",)
 
 
-class Register:
+class Register(LocalFile):
     """Identifier to nonce, on disk. One process uses a file at a time."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._db = database
 
     @classmethod
     def open(cls, path: str | Path) -> Register:
         """The register in the file `path`, made if it is not there."""
         return cls(open_file(path, _SCHEMA, _VERSION))
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Register:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def opening(self, identifier: str) -> Opening:
         """What opens the identifier's commitment, made and kept when it is first asked for."""

@@ -16,12 +16,10 @@ Who is looked at for the first time need not be the right person: `known` is Fal
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
-from ledger.client.database import open_file, told
+from ledger.client.database import LocalFile, open_file, told
 from ledger.client.history import Event, Step, events
 from ledger.client.replica import Replica
 from ledger.errors import LogMisbehaved, UsageError
@@ -59,11 +57,8 @@ class Contact:
     pin: Pin
 
 
-class Contacts:
+class Contacts(LocalFile):
     """The pins of one person, on disk. One process uses a file at a time."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._db = database
 
     @classmethod
     def open(cls, path: str | Path, log_id: bytes) -> Contacts:
@@ -78,20 +73,6 @@ class Contacts:
             contacts.close()
             raise UsageError(f"these contacts are of another log: {found.hex()}")
         return contacts
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Contacts:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def pins(self) -> list[Pin]:
         """All pins, by label."""

@@ -15,6 +15,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from ledger.errors import StoreError, StoreFull, UsageError
 
@@ -48,6 +50,27 @@ def open_file(
         database.close()
         raise
     return database
+
+
+class LocalFile:
+    """What is kept in one such file: closed when its context ends."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 @contextmanager

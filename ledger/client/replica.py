@@ -24,12 +24,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ledger.client import group_records
 from ledger.client import history as histories
-from ledger.client.database import open_file, told
+from ledger.client.database import LocalFile, open_file, told
 from ledger.client.groups import Resolved
 from ledger.client.history import Step
 from ledger.errors import LogMisbehaved, MalformedInput, RuleViolation, StoreError, UsageError
@@ -63,11 +62,11 @@ _TEMPORARY = ""
 """SQLite's name for a file that goes when it is closed."""
 
 
-class Replica:
+class Replica(LocalFile):
     """One log, as far as it was verified. Not safe between threads; see `transaction`."""
 
     def __init__(self, database: sqlite3.Connection, log_id: bytes) -> None:
-        self._db = database
+        super().__init__(database)
         self.log_id = log_id
         self.head = Head()
         self.frontier = Frontier()
@@ -87,20 +86,6 @@ class Replica:
             database.close()
             raise
         return replica
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Replica:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- the planner's View
 

@@ -22,10 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 
 from ledger.client import group_records, pin_records
-from ledger.client.database import open_file, told
+from ledger.client.database import LocalFile, open_file, told
 from ledger.client.groups import Resolved
 from ledger.client.history import Step
 from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin, Standing
@@ -62,11 +61,11 @@ class Unsettled:
     bundle: bytes
 
 
-class Trust:
+class Trust(LocalFile):
     """What is held of one log, for one person. Not safe between threads."""
 
     def __init__(self, database: sqlite3.Connection, log_id: bytes) -> None:
-        self._db = database
+        super().__init__(database)
         self.log_id = log_id
 
     @classmethod
@@ -84,20 +83,6 @@ class Trust:
             trust.close()
             raise
         return trust
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Trust:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- reading
 

@@ -27,11 +27,11 @@ from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, 
 from ledger.format.entry import MAX_ENTRY_BYTES
 from ledger.format.identity import Opening, check_identifier
 from ledger.format.note import MAX_NOTE_BYTES
+from ledger.format.wire import MAX_REQUEST_BYTES, proof_hashes
 from ledger.tree.directory_proof import Proof
 
 LOOKUP_PATH = "/v1/lookup"
 
-MAX_REQUEST_BYTES = 1_048_576
 MAX_BUNDLE_BYTES = 4 * 1_048_576
 MAX_SAVED_BYTES = MAX_BUNDLE_BYTES + 1_024
 MAX_QUERIES = 256
@@ -164,7 +164,7 @@ class Answer:
             None if f[2] is None else Opening.parse(f[2]),
             ChainPart.parse(f[3]),
             None if f[4] is None else blob(f[4], _MAX_STATE_BYTES, "state"),
-            None if f[5] is None else _hashes(f[5]),
+            None if f[5] is None else proof_hashes(f[5]),
         )
 
     def to_value(self) -> Value:
@@ -197,8 +197,8 @@ class Bundle:
             blob(f[2], MAX_NOTE_BYTES, "checkpoint"),
             None if f[3] is None else blob(f[3], MAX_ENTRY_BYTES, "first entry"),
             blob(f[4], MAX_ENTRY_BYTES, "last entry"),
-            _hashes(f[5]),
-            _hashes(f[6]),
+            proof_hashes(f[5]),
+            proof_hashes(f[6]),
             None if f[7] is None else ChainPart.parse(f[7]),
             tuple(map(Answer.parse, items(f[8], 1, MAX_QUERIES, "answers"))),
         )
@@ -229,7 +229,3 @@ class Saved:
 
     def encode(self) -> bytes:
         return encode([VERSION, self.log_id, self.identifier, self.bundle])
-
-
-def _hashes(value: Value) -> tuple[bytes, ...]:
-    return tuple(bstr(one, HASH_BYTES, "hash") for one in items(value, 0, 64, "proof"))

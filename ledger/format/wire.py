@@ -176,7 +176,9 @@ def _parse_verdict(value: Value) -> Verdict:
     if uint(fields[0], "verdict", _REFUSED) == _REFUSED:
         return _parse_refusal(fields)
     f = array(value, 4, "admission")
-    return Admitted(uint(f[1], "index", _MAX_INDEX), uint(f[2], "time", MAX_TIME), _proof(f[3]))
+    return Admitted(
+        uint(f[1], "index", _MAX_INDEX), uint(f[2], "time", MAX_TIME), proof_hashes(f[3])
+    )
 
 
 def _parse_refusal(fields: list[Value]) -> Refused:
@@ -217,7 +219,7 @@ class ChainBlock:
     def parse(cls, value: Value) -> ChainBlock:
         f = array(value, 3, "block of a chain")
         index = uint(f[0], "index", _MAX_INDEX)
-        return cls(index, blob(f[1], MAX_ENTRY_BYTES, "entry"), _proof(f[2]))
+        return cls(index, blob(f[1], MAX_ENTRY_BYTES, "entry"), proof_hashes(f[2]))
 
     def to_value(self) -> Value:
         return [self.index, self.entry, list(self.proof)]
@@ -249,7 +251,7 @@ def encode_proof(proof: Sequence[bytes]) -> bytes:
 
 def decode_proof(data: bytes) -> tuple[bytes, ...]:
     """The hashes that `encode_proof` wrote, at most 64."""
-    return _proof(decode(data, MAX_ANSWER_BYTES))
+    return proof_hashes(decode(data, MAX_ANSWER_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,7 @@ class BoxAnswer:
     def decode(cls, data: bytes) -> BoxAnswer:
         f = array(decode(data, MAX_ANSWER_BYTES), 3, "box-answer")
         count = uint(f[0], "count", _MAX_BOXES)
-        return cls(count, blob(f[1], _MAX_BOX_BYTES, "box"), _proof(f[2]))
+        return cls(count, blob(f[1], _MAX_BOX_BYTES, "box"), proof_hashes(f[2]))
 
     def encode(self) -> bytes:
         return encode([self.count, self.box, list(self.proof)])
@@ -473,7 +475,8 @@ def _note(value: Value) -> bytes:
     return blob(value, MAX_NOTE_BYTES, "checkpoint")
 
 
-def _proof(value: Value) -> tuple[bytes, ...]:
+def proof_hashes(value: Value) -> tuple[bytes, ...]:
+    """The hashes of a proof in the tree, at most 64."""
     return tuple(bstr(hash_, HASH_BYTES, "hash") for hash_ in items(value, 0, 64, "proof"))
 
 
