@@ -67,6 +67,12 @@ ELSEWHERE = {
     "R-73.1": "tests/log/test_sequencer.py",
     "R-73.2": "tests/server/test_process.py",
     "R-73.3": "tests/rules/test_batches.py",
+    "R-90.1": "tests/unit/test_stream.py",
+    "R-90.2": "tests/unit/test_stream.py",
+    "R-90.3": "tests/unit/test_stream.py",
+    "R-90.4": "tests/unit/test_stream.py",
+    "R-90.5": "tests/unit/test_stream.py",
+    "R-90.6": "tests/unit/test_stream.py",
 }
 """Rules about behaviour, or beyond what bytes can show: the test that covers each, and cites it."""
 
