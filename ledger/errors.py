@@ -5,6 +5,7 @@
 | `MalformedInput` | whoever wrote the bytes | drop them; an honest party never writes such |
 | `RuleViolation` | whoever signed the block | drop it; if it was stale, rebuild it |
 | `LogMisbehaved` | the log | stop, keep the evidence, tell others |
+| `NotCosigned` | nobody yet | wait, try again; then ask those who did not sign |
 | `TransportError` | the network, or a busy server | try again; `Busy` says when |
 | `StoreError` | this machine's disk | free space, or restore; nothing acknowledged is lost |
 | `UsageError` | the caller | read the sentence |
@@ -67,12 +68,15 @@ class StaleAnchor(RuleViolation):
 class LogMisbehaved(_Cited):
     """The log contradicted itself, its rules or its own signature.
 
-    `evidence` holds the contradicting bytes by name, as they were received.
+    `evidence` holds the contradicting bytes by name, as they were received. `proof` is an evidence
+    file (80-evidence) that convinces others, if there is one: what a log only said and never
+    signed can't be proven to them.
     """
 
     def __init__(self, rule: str, detail: str, evidence: dict[str, bytes] | None = None) -> None:
         super().__init__(rule, detail)
         self.evidence: dict[str, bytes] = dict(evidence or {})
+        self.proof: bytes | None = None
 
 
 class NotFresh(LogMisbehaved):
@@ -80,6 +84,19 @@ class NotFresh(LogMisbehaved):
 
     A frozen log, or a wrong clock here: set the clock, then try again.
     """
+
+
+class NotCosigned(_Cited):
+    """A checkpoint that too few have cosigned: no quorum of witnesses (R-62.8), or of auditors.
+
+    `missing` names those of the policy who did not sign, or whose cosignature does not count. It
+    proves nothing: they may be late.
+    """
+
+    def __init__(self, rule: str, detail: str, missing: tuple[str, ...] = ()) -> None:
+        names = f"; without a cosignature that counts: {', '.join(missing)}" if missing else ""
+        super().__init__(rule, detail + names)
+        self.missing = missing
 
 
 class TransportError(KeyrollError):
@@ -122,3 +139,14 @@ class ClockError(KeyrollError):
 
 class UsageError(KeyrollError):
     """The caller asked for something that makes no sense as asked."""
+
+
+class UnusablePolicy(_Cited, UsageError):
+    """A policy of the caller's own that is of no use for this log, or beside their other one."""
+
+
+class WrongSecret(UsageError):
+    """A passphrase, or another secret, that does not open what it was tried on."""
+
+    def __init__(self) -> None:
+        super().__init__("this does not open it: another passphrase, or the file is damaged")

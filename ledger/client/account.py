@@ -12,8 +12,8 @@ became of the block can be found out later.
 >>> vault = FileVault(Path("home/account"))               # doctest: +SKIP
 >>> vault.save(Account(log_id, devices=(DeviceSecret.generate(),)))
 
-`FileVault` writes one file of mode 0600, whole or not at all. It is not encrypted yet: keep it
-where only its owner reads.
+`FileVault` writes one file of mode 0600, whole or not at all, and locked if it was given a lock
+(94-at-rest).
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ledger.errors import MalformedInput, StoreError
+from ledger.errors import MalformedInput, StoreError, UsageError
 from ledger.format.bodies import DeviceKeys, DeviceKind
 from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
 from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.format.wire import Submission
+from ledger.seal.lock import Lock, is_locked
 from ledger.tree import vrf
 
 T = TypeVar("T")
 
 MAX_ACCOUNT_BYTES = 4 * 1_048_576
+_MAX_FILE_BYTES = MAX_ACCOUNT_BYTES + 1_024
 _VERSION = 1
 _MAX_KEYS = 65_536
 
@@ -199,28 +201,47 @@ class MemoryVault:
 
 
 class FileVault:
-    """Keeps an account in a file that its owner alone can read."""
+    """Keeps an account in a file that its owner alone can read, under a `lock` if there is one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: Lock | None = None) -> None:
         self._path = path
+        self._lock = lock
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether what is there needs a lock to be read."""
+        return is_locked(self._read() or b"")
 
     def load(self) -> Account | None:
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(MAX_ACCOUNT_BYTES + 1)
-            return Account.decode(data)
-        except FileNotFoundError:
+        """The account. Raises `WrongSecret`, `StoreError`; `UsageError` (R-94.4)."""
+        data = self._read()
+        if data is None:
             return None
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be read: {error.strerror}") from error
+        try:
+            return Account.decode(self._unlocked(data))
         except MalformedInput as error:
             raise StoreError(f"{self._path} is damaged: {error}") from error
 
     def save(self, account: Account) -> None:
+        data = account.encode()
         try:
-            write_secretly(self._path, account.encode())
+            write_secretly(self._path, self._lock.seal(data) if self._lock else data)
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def _read(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(_MAX_FILE_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def _unlocked(self, data: bytes) -> bytes:
+        if is_locked(data) != bool(self._lock):
+            raise UsageError(f"{self._path} is {'not ' if self._lock else ''}locked (R-94.4)")
+        return self._lock.open(data) if self._lock else data
 
 
 def write_secretly(path: Path, data: bytes) -> None:

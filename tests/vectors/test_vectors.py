@@ -48,6 +48,7 @@ ELSEWHERE = {
     "R-65.8": "tests/client/lies_of_chains.py",
     "R-65.9": "tests/client/lies_of_chains.py",
     "R-65.10": "tests/client/test_light_session.py",
+    "R-68.6": "tests/http/test_proofs.py",
     "R-70.1": "tests/http/test_problems.py",
     "R-70.2": "tests/http/test_problems.py",
     "R-70.3": "tests/http/test_tree.py",
@@ -73,6 +74,10 @@ ELSEWHERE = {
     "R-90.4": "tests/unit/test_stream.py",
     "R-90.5": "tests/unit/test_stream.py",
     "R-90.6": "tests/unit/test_stream.py",
+    "R-94.1": "tests/unit/test_lock.py",
+    "R-94.2": "tests/unit/test_lock.py",
+    "R-94.3": "tests/unit/test_lock.py",
+    "R-94.4": "tests/unit/test_lock.py",
 }
 """Rules about behaviour, or beyond what bytes can show: the test that covers each, and cites it."""
 
