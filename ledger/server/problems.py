@@ -15,7 +15,14 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ledger.errors import Busy, ClockError, MalformedInput, RuleViolation, StoreError
+from ledger.errors import (
+    Busy,
+    ClockError,
+    LogMisbehaved,
+    MalformedInput,
+    RuleViolation,
+    StoreError,
+)
 from ledger.server.metrics import Metrics
 
 METRICS = web.AppKey("metrics", Metrics)
@@ -34,6 +41,7 @@ _KINDS = {
     "no-chain": (404, "This label has no chain"),
     "no-box": (404, "There is no such box"),
     "method": (405, "This page does not take that method"),
+    "stale-recipient": (409, "A key has changed meanwhile"),
     "timeout": (408, "The request's body took too long"),
     "too-large": (413, "The request's body is too large"),
     "media-type": (415, "The request's body is of another media type"),
@@ -131,6 +139,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem("busy", str(error), rule="R-70.4", headers=headers)
     if isinstance(error, StoreError | ClockError):
         return Problem("unavailable", str(error))
+    if isinstance(error, LogMisbehaved):
+        return Problem("unavailable", "this log has contradicted itself: it writes no more")
     if isinstance(error, web.HTTPException) and error.status < 500:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return Problem(_HTTP_ERRORS.get(error.status, "malformed"), error.reason, headers=headers)

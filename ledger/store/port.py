@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from ledger.format.sessions import SessionBox
 from ledger.log.commit import Commit, Head
 from ledger.log.planner import View
 from ledger.rules.state import Chain
@@ -145,9 +146,17 @@ class PrivateItem:
     statement: tuple[bytes, bytes] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """Who began a session (92-sessions), and the commitment to its secret."""
+
+    creator: bytes
+    commitment: bytes
+
+
 class PrivateStore(Protocol):
     """Boxes, statements and memberships by block hash, openings by label; leaves and grants by
-    group. What no published block refers to is harmless.
+    group; what is shared by session. What no published block refers to is harmless.
     """
 
     def put(self, items: Sequence[PrivateItem]) -> None:
@@ -176,5 +185,20 @@ class PrivateStore(Protocol):
 
     def grants(self, group: bytes, sender: bytes = b"") -> list[bytes]:
         """What was granted for a group, to one sender or to all."""
+
+    def session(self, session: bytes) -> SessionRecord | None:
+        """Whose session it is, if it has begun."""
+
+    def session_boxes(self, session: bytes) -> list[SessionBox]:
+        """All boxes of a session."""
+
+    def share(
+        self, session: bytes, record: SessionRecord, boxes: Sequence[SessionBox], *, replace: bool
+    ) -> bool:
+        """Keep boxes of a session, durably, which begins with `record` if it has not begun.
+
+        What is there already stays, unless `replace`. False, and nothing is kept, if the session
+        has another record or would have more than `MAX_SESSION_BOXES`.
+        """
 
     def close(self) -> None: ...

@@ -2,8 +2,9 @@
 
 Boxes, statements and memberships stand by block hash, openings by label. They are made durable
 before the block is, so the store may hold more than the log refers to, and never less; and what
-stands by a block's hash is never ahead of its chain. Leaves and grants stand by their group. Only
-its owner may read the directory.
+stands by a block's hash is never ahead of its chain. Leaves and grants stand by their group, what
+is shared by its session: a row a box, by holder and recipient. Only its owner may read the
+directory.
 
 >>> store = PrivateStore(path, create=True)                       # doctest: +SKIP
 >>> store.put([PrivateItem(block.hash, block.label, boxes, None)])  # doctest: +SKIP
@@ -13,23 +14,26 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 import cbor2
 
 from ledger.format.cbor import Value, array, blob, bstr, decode, items, text
-from ledger.store.environment import MAP_SIZE, Environment
-from ledger.store.port import PrivateItem
+from ledger.format.sessions import MAX_SESSION_BOXES, SessionBox
+from ledger.store.environment import MAP_SIZE, Environment, Transaction
+from ledger.store.port import PrivateItem, SessionRecord
 
 KIND = "keyroll private store 1"
 BOXES, OPENINGS = "boxes", "openings"
 STATEMENTS, MEMBERSHIPS = "statements", "memberships"
 LEAVES, GRANTS = "leaves", "grants"
-TABLES = (BOXES, OPENINGS, STATEMENTS, MEMBERSHIPS, LEAVES, GRANTS)
+SESSIONS, SHARES = "sessions", "shares"
+TABLES = (BOXES, OPENINGS, STATEMENTS, MEMBERSHIPS, LEAVES, GRANTS, SESSIONS, SHARES)
 
 _NONCE_BYTES = 32
+_HASH_BYTES = 32
 _MAX_BYTES = 2**24  # of our own records: no more than a sanity check
 
 
@@ -98,6 +102,33 @@ class PrivateStore:
     def grants(self, group: bytes, sender: bytes = b"") -> list[bytes]:
         return self._below(GRANTS, group + sender)
 
+    def session(self, session: bytes) -> SessionRecord | None:
+        stored = self._read(SESSIONS, session)
+        return _record(stored) if stored else None
+
+    def session_boxes(self, session: bytes) -> list[SessionBox]:
+        with self._environment.read() as transaction:
+            return list(_shares(transaction, session))
+
+    def share(
+        self, session: bytes, record: SessionRecord, boxes: Sequence[SessionBox], *, replace: bool
+    ) -> bool:
+        with self._environment.write() as transaction:
+            stored = transaction.get(SESSIONS, session)
+            places = {box.place for box in _shares(transaction, session)}
+            if stored and _record(stored) != record:
+                return False
+            if len(places.union(box.place for box in boxes)) > MAX_SESSION_BOXES:
+                return False
+            taken = sorted(
+                (session + box.holder + box.recipient, box.box)
+                for box in boxes
+                if replace or box.place not in places
+            )
+            transaction.put(SESSIONS, [(session, record.creator + record.commitment)])
+            transaction.put(SHARES, taken)
+        return True
+
     def close(self) -> None:
         self._environment.close()
 
@@ -118,3 +149,15 @@ class PrivateStore:
         with self._environment.read() as transaction:
             rows = takewhile(lambda row: row[0].startswith(prefix), transaction.scan(table, prefix))
             return [value for _, value in rows]
+
+
+def _record(stored: bytes) -> SessionRecord:
+    return SessionRecord(stored[:_HASH_BYTES], stored[_HASH_BYTES:])
+
+
+def _shares(transaction: Transaction, session: bytes) -> Iterator[SessionBox]:
+    for key, box in transaction.scan(SHARES, session):
+        if not key.startswith(session):
+            return
+        holder, recipient = key[_HASH_BYTES : 2 * _HASH_BYTES], key[2 * _HASH_BYTES :]
+        yield SessionBox(holder, recipient, box)
