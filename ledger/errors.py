@@ -150,3 +150,21 @@ class WrongSecret(UsageError):
 
     def __init__(self) -> None:
         super().__init__("this does not open it: another passphrase, or the file is damaged")
+
+
+class NotAccepted(UsageError):
+    """Something loud happened to people whom nothing may be sealed to before it is accepted.
+
+    `people` are what lookups found of them, each with the pin to accept; `names` how they were
+    asked for.
+    """
+
+    def __init__(self, people: tuple[object, ...], names: tuple[str, ...]) -> None:
+        who = ", ".join(names)
+        super().__init__(f"something happened to {who}: look at it, and accept it or stop")
+        self.people = people
+        self.names = names
+
+
+class NotForYou(UsageError):
+    """Nothing that this person holds opens what was sealed."""

@@ -26,6 +26,7 @@ from ledger.errors import Busy, Refused, TransportError, UsageError
 from ledger.format.lookup import LOOKUP_PATH
 from ledger.format.lookup import MAX_BUNDLE_BYTES as MAX_LOOKUP_BYTES
 from ledger.format.note import MAX_NOTE_BYTES
+from ledger.format.sessions import OPEN_PATH, SHARE_PATH
 from ledger.format.wire import (
     BLOCKS_PATH,
     BOXES_PATH,
@@ -40,6 +41,9 @@ from ledger.tree.tiles import MAX_ENTRY, WIDTH, Bundle
 MAX_BUNDLE_BYTES = WIDTH * (MAX_ENTRY + 2)
 MAX_PROBLEM_BYTES = 65_536
 CBOR = "application/cbor"
+
+NOT_COVERED = "not-covered"
+"""The kind of problem that auditors have yet to solve (R-63.4)."""
 
 _PROBLEM = "urn:keyroll:problem:"
 _ATTEMPTS = 4
@@ -59,6 +63,12 @@ class Transport(Protocol):
 
     async def consistency(self, old: int, new: int) -> bytes:
         """A `proof` that the tree of `new` continues that of `old`."""
+
+    async def inclusion(self, index: int, size: int) -> bytes:
+        """A `proof` that the tree of `size` holds the leaf `index`."""
+
+    async def covered(self) -> bytes:
+        """The checkpoint that auditors cover: a signed note. `Refused` (404) if there is none."""
 
     async def chain(self, label: bytes, start: int) -> bytes:
         """A `chain-answer` from seq `start` on."""
@@ -90,6 +100,15 @@ class Lookups(Protocol):
 
     async def consistency(self, old: int, new: int) -> bytes:
         """A `proof` that the tree of `new` continues that of `old`."""
+
+    async def inclusion(self, index: int, size: int) -> bytes:
+        """A `proof` that the tree of `size` holds the leaf `index`."""
+
+    async def bundle(self, bundle: Bundle) -> bytes:
+        """Entries, at exactly this width. `Refused` with status 404 where it is not served."""
+
+    async def covered(self) -> bytes:
+        """The checkpoint that auditors cover: a signed note. `Refused` (404) if there is none."""
 
     async def lookup(self, request: bytes) -> bytes:
         """A `bundle` to an authenticated `lookup-request`."""
@@ -136,6 +155,13 @@ class HttpTransport:
     async def consistency(self, old: int, new: int) -> bytes:
         return await self._ask(f"/v1/proofs/consistency?old={old}&new={new}", MAX_ANSWER_BYTES)
 
+    async def inclusion(self, index: int, size: int) -> bytes:
+        path = f"/v1/proofs/inclusion?index={index}&size={size}"
+        return await self._ask(path, MAX_ANSWER_BYTES)
+
+    async def covered(self) -> bytes:
+        return await self._ask("/v1/covered", MAX_NOTE_BYTES)
+
     async def chain(self, label: bytes, start: int) -> bytes:
         return await self._ask(f"/v1/chains/{label.hex()}?from={start}", MAX_ANSWER_BYTES)
 
@@ -154,6 +180,12 @@ class HttpTransport:
     async def lookup(self, request: bytes) -> bytes:
         return await self._ask(LOOKUP_PATH, MAX_LOOKUP_BYTES, request)
 
+    async def share(self, request: bytes) -> None:
+        await self._ask(SHARE_PATH, 0, request)
+
+    async def open_session(self, request: bytes) -> bytes:
+        return await self._ask(OPEN_PATH, MAX_ANSWER_BYTES, request)
+
     async def leave(self, request: bytes) -> None:
         await self._ask(LEAVES_PATH, 0, request)
 
@@ -169,7 +201,7 @@ class HttpTransport:
             except Busy as busy:
                 await asyncio.sleep(min(busy.retry_after, _LONGEST_PAUSE))
             except TransportError as error:
-                if isinstance(error, Refused) and error.status < 500:
+                if isinstance(error, Refused) and _is_final(error):
                     raise
                 await asyncio.sleep(pause)
                 pause *= 3
@@ -190,6 +222,11 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise TransportError(f"{self._base}{path}: {reason}") from error
+
+
+def _is_final(error: Refused) -> bool:
+    """Whether it makes no sense to ask again at once: auditors take longer than that."""
+    return error.status < 500 or error.kind == NOT_COVERED
 
 
 def _check_url(url: str) -> str:
@@ -219,7 +256,7 @@ async def _problem(response: aiohttp.ClientResponse) -> TransportError:
             return TransportError(f"{response.url}: status {status}")
         return Refused(status, "unknown", printable(response.reason))
     kind = kind.removeprefix(_PROBLEM)
-    if status in (429, 503) and "Retry-After" in response.headers:
+    if status in (429, 503) and kind != NOT_COVERED and "Retry-After" in response.headers:
         return Busy(_seconds(response.headers["Retry-After"]))
     return Refused(status, printable(kind), printable(fields.get("detail")))
 

@@ -27,7 +27,7 @@ import lmdb
 
 from ledger.errors import StoreError
 from ledger.log.commit import Head
-from ledger.store import layout
+from ledger.store import files, layout
 from ledger.store.environment import META, Environment, open_lmdb
 from ledger.store.files import DATA_FILE, sync_directory
 from ledger.store.lmdb import LmdbStore
@@ -55,8 +55,11 @@ def restore(source: Path, target: Path) -> Head:
 
 def is_unconfirmed(path: Path) -> bool:
     """Whether the log's environment at `path` is a copy that nobody has confirmed."""
+    files.require_directory(path, create=False)
     try:
         with open_lmdb(path, readonly=True) as env, env.begin() as transaction:
+            if files.is_short(path, env):
+                files.check_pages(path)  # LMDB would crash where a page is missing
             meta = env.open_db(META.encode(), txn=transaction, create=False)
             return transaction.get(layout.UNCONFIRMED, db=meta) is not None
     except lmdb.Error as error:

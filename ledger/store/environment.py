@@ -119,9 +119,8 @@ class Environment:
                 files.check_pages(path)
             self._env = open_lmdb(path, map_size=map_size)
             try:
-                if not check:
-                    pages = self._env.info()["last_pgno"] + 1
-                    files.check_length(path, pages * self._env.stat()["psize"])
+                if not check and files.is_short(path, self._env):
+                    raise StoreError(f"{path} seems cut short: open it with a check")
                 self._databases = self._open_tables(kind, tables, create)
                 if check:
                     self._look_up_all()

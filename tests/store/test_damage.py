@@ -58,6 +58,25 @@ def test_a_file_cut_short_and_not_checked(tmp_path: Path) -> None:
         LmdbStore(tmp_path / "sound", check=False)
 
 
+def test_a_file_cut_short_and_asked_for_its_mark(tmp_path: Path) -> None:
+    """In a process of its own: LMDB would end it where a page is missing."""
+    size = damage.build(tmp_path)
+    path = tmp_path / "sound"
+    script = "import sys; from pathlib import Path; from ledger.store.backup import is_unconfirmed"
+    for cut in (PAGE, 2 * PAGE, size // 2):
+        os.truncate(path / "data.mdb", size - cut)
+        done = subprocess.run(
+            [sys.executable, "-c", f"{script}; is_unconfirmed(Path(sys.argv[1]))", str(path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "StoreError" in done.stderr.splitlines()[-1]
+        assert "damaged" in done.stderr.splitlines()[-1]
+
+
 def flips(size: int, seed: int) -> list[str]:
     """LMDB's choice of head, and in every page a bit of its head and one anywhere."""
     random = Random(seed)

@@ -1,0 +1,385 @@
+"""Documents and messages: sealed to people and groups that the log proves, opened, shared further.
+
+>>> documents = Documents(ada, light, transport)                 # doctest: +SKIP
+>>> sealed = await documents.encrypt(b"hello", users=["bob@example.org"])    # doctest: +SKIP
+>>> found = await documents.decrypt(sealed)                      # doctest: +SKIP
+>>> found.data, found.author.identifier                          # doctest: +SKIP
+(b'hello', 'ada@example.org')
+
+Every key that something is sealed to comes from a lookup that was verified just before. Nothing is
+sealed to anybody whom the log tells something loud of, until the caller accepted it (`NotAccepted`
+carries who and what, `light.accept` accepts), nor to a group that is stale, nor to who is not
+there. Who wrote what is opened was signed by a device of theirs.
+
+A session is one secret for many resources: `begin` one for a chat, or let `encrypt` do so for a
+document of its own. The sealed bytes may lie anywhere; who may open them lies with the server.
+
+Errors: `NotAccepted`; `UsageError` (nobody there, closed, stale, not for you); `MalformedInput` and
+`BadSignature` (R-90) for bytes that were altered; what lookups raise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from tempfile import mkstemp
+from typing import BinaryIO, Protocol
+
+from nacl.bindings import crypto_box_seal, crypto_box_seal_open
+from nacl.exceptions import CryptoError
+
+from ledger.client.archive import Archive
+from ledger.client.group_keys import GroupKeys
+from ledger.client.light_groups import LightGroups
+from ledger.client.light_session import LightLog
+from ledger.client.pins import Found
+from ledger.client.user import User
+from ledger.errors import (
+    BadSignature,
+    MalformedInput,
+    NotAccepted,
+    NotForYou,
+    Refused,
+    StoreError,
+    UsageError,
+)
+from ledger.format import wire
+from ledger.format.keys import EncryptionKey
+from ledger.format.sealed import MAGIC, PREAMBLE_BYTES, Preamble
+from ledger.format.sessions import (
+    MAX_SHARED,
+    OPEN_PATH,
+    SHARE_PATH,
+    OpenRequest,
+    SessionAnswer,
+    SessionBox,
+    ShareRequest,
+)
+from ledger.rules.state import UserState, is_retired
+from ledger.seal.stream import Ending, Sealer, Session, Unsealer
+
+CHUNK = 1_048_576
+"""Bytes that are read from a file at once."""
+
+_ATTEMPTS = 4
+"""How often somebody's key may change between its lookup and the server's answer."""
+
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
+
+Progress = Callable[[int], None]
+"""Told how many bytes have been read so far."""
+
+
+class Sessions(Protocol):
+    """What is asked of a server, as bytes."""
+
+    async def share(self, request: bytes) -> None:
+        """Nothing, once the boxes of an authenticated `session-share` are kept."""
+
+    async def open_session(self, request: bytes) -> bytes:
+        """A `session-answer` to an authenticated `session-open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote something: their label, and the identifier if it was looked up before.
+
+    `live` says whether the device that signed is in their chain still: of one that was revoked,
+    nobody can tell whether it signed before.
+    """
+
+    label: bytes
+    identifier: str | None
+    device: bytes
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was opened. `data` is empty where it went to a file."""
+
+    author: Author
+    session: bytes
+    resource: bytes
+    length: int
+    data: bytes = field(default=b"", repr=False)
+
+
+class Documents:
+    """What one user seals and opens. Safe for several tasks, and processes with one home."""
+
+    def __init__(self, user: User, light: LightLog, server: Sessions) -> None:
+        if user.label != light.label:
+            raise UsageError("the user and the lookups are of two people")
+        self._user = user
+        self.light = light
+        self._server = server
+        self._groups = LightGroups(light)
+        self._sessions: dict[bytes, Session] = {}
+
+    # --- who may read
+
+    async def begin(
+        self, users: Iterable[str | bytes] = (), groups: Iterable[bytes] = (), *, own: bool = True
+    ) -> Session:
+        """A new session, to be read by these users (identifiers or labels) and groups (labels).
+
+        And by oneself, unless `own` is false.
+        """
+        session = Session(os.urandom(32), os.urandom(32))
+        await self.share(session, [*([self._user.label] if own else []), *users], groups)
+        return session
+
+    async def share(
+        self, session: Session, users: Iterable[str | bytes] = (), groups: Iterable[bytes] = ()
+    ) -> None:
+        """Let these read too, all that the session holds and will hold."""
+        of, labels = list(users), list(groups)
+        for attempt in range(_ATTEMPTS):
+            boxes = [*await self._to_users(session, of), *await self._to_groups(session, labels)]
+            try:
+                await self._hand_in(session, boxes)
+            except Refused as error:
+                if error.status != _CONFLICT or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                self._sessions[session.id] = session
+                return
+
+    async def session(self, preamble: Preamble) -> Session:
+        """The session of something sealed, by a box for this user or a group of theirs."""
+        held = self._sessions.get(preamble.session)
+        if held and held.commitment == preamble.commitment:
+            return held
+        for box in await self._boxes(preamble.session):
+            opened = await self._opened(box, preamble)
+            if opened:
+                self._sessions[opened.id] = opened
+                return opened
+        raise NotForYou("this is not for you: no box of its session opens it")
+
+    # --- data, and files
+
+    async def encrypt(
+        self,
+        data: bytes,
+        users: Iterable[str | bytes] = (),
+        groups: Iterable[bytes] = (),
+        *,
+        session: Session | None = None,
+        padded: bool = False,
+    ) -> bytes:
+        """`data`, sealed; in a session that began before, or one of its own for these readers."""
+        target = BytesIO()
+        await self.encrypt_file(
+            BytesIO(data), target, users, groups, session=session, padded=padded
+        )
+        return target.getvalue()
+
+    async def encrypt_file(
+        self,
+        source: BinaryIO,
+        target: BinaryIO,
+        users: Iterable[str | bytes] = (),
+        groups: Iterable[bytes] = (),
+        *,
+        session: Session | None = None,
+        padded: bool = False,
+        progress: Progress = lambda done: None,
+    ) -> None:
+        """All of `source`, sealed into `target`, in constant memory."""
+        session = session or await self.begin(users, groups)
+        author, resource = self._user.label, os.urandom(32)
+        preamble = session.preamble(
+            self._user.log.log_id, resource=resource, author=author, padded=padded
+        )
+        sealer = Sealer(session, preamble, self._user.author().signing)
+        await asyncio.to_thread(_seal, sealer, source, target, progress)
+
+    async def decrypt(self, sealed: bytes, *, author: str | None = None) -> Document:
+        """What was sealed, and who wrote it; refused if that is somebody else than `author`."""
+        target = BytesIO()
+        found = await self._decrypted(BytesIO(sealed), target, author, lambda done: None)
+        return Document(
+            found.author, found.session, found.resource, found.length, target.getvalue()
+        )
+
+    async def decrypt_file(
+        self,
+        source: BinaryIO,
+        target: Path,
+        *,
+        author: str | None = None,
+        progress: Progress = lambda done: None,
+    ) -> Document:
+        """The same into the file `target`, which is there only if all of it was in order."""
+        with _replacing(target) as file:
+            return await self._decrypted(source, file, author, progress)
+
+    async def _decrypted(
+        self, source: BinaryIO, target: BinaryIO, author: str | None, progress: Progress
+    ) -> Document:
+        head = source.read(len(MAGIC) + PREAMBLE_BYTES)
+        preamble = parse_preamble(head)
+        session = await self.session(preamble)
+        unsealer = Unsealer(session, self._user.log.log_id)
+        ending = await asyncio.to_thread(_unseal, unsealer, head, source, target, progress)
+        found = await self._author(ending)
+        if author is not None and found.identifier != author:
+            raise BadSignature("R-90.6", f"this was not written by {author}")
+        return Document(found, preamble.session, preamble.resource, ending.trailer.length)
+
+    async def _author(self, ending: Ending) -> Author:
+        """R-90.6: the key that signed is, or was, one of the author's devices."""
+        (found,) = await self.light.lookup(ending.author)
+        state = found.state
+        if not isinstance(state, UserState):
+            raise BadSignature("R-90.6", "the author is nobody in this log")
+        live = state.device(ending.signer) is not None
+        if not live and not is_retired(state.retired, ending.signer):
+            raise BadSignature("R-90.6", "what signed this never was a device of the author's")
+        return Author(ending.author, self._names().get(ending.author), ending.signer, live)
+
+    # --- boxes
+
+    async def _to_users(self, session: Session, of: Sequence[str | bytes]) -> list[SessionBox]:
+        found = await self.light.lookup(*of)
+        loud = tuple(one for one in found if one.pin and not one.pin.quiet)
+        if loud:
+            raise NotAccepted(loud, tuple(self._name(one) for one in loud))
+        return [_box(session, one.label, self._user_key(one)) for one in found]
+
+    def _user_key(self, found: Found) -> bytes:
+        state, name = found.state, self._name(found)
+        if state is None:
+            raise UsageError(f"{name} is not in the log (yet), as the log proves")
+        if not isinstance(state, UserState):
+            raise UsageError(f"{name} is a group: name it as one")
+        if state.user_key is None:
+            raise UsageError(f"{name} has closed their account: nobody could read this")
+        return state.user_key
+
+    def _name(self, found: Found) -> str:
+        """As they were looked up first, by identifier if so."""
+        of = found.query.of
+        return of if isinstance(of, str) else self._names().get(found.label, of.hex())
+
+    def _names(self) -> dict[bytes, str]:
+        return {label: name for name, label in self.light.trust.names().items()}
+
+    async def _to_groups(self, session: Session, labels: Iterable[bytes]) -> list[SessionBox]:
+        boxes = []
+        for label in labels:
+            view = await self._groups.view(label)
+            key = view.state.encryption
+            if key is None:
+                raise UsageError(f"the group {label.hex()} is closed")
+            if view.reasons:
+                raise UsageError(
+                    f"the group {label.hex()} is stale (R-56.11): have an admin rotate its keys"
+                )
+            boxes.append(_box(session, label, key))
+        return boxes
+
+    async def _hand_in(self, session: Session, boxes: Iterable[SessionBox]) -> None:
+        distinct = list({box.place: box for box in boxes}.values())
+        if not distinct:
+            raise UsageError("nobody may read this: name users or groups")
+        for at in range(0, len(distinct), MAX_SHARED):
+            part = tuple(distinct[at : at + MAX_SHARED])
+            request = ShareRequest(self._user.label, session.id, session.commitment, part)
+            await self._server.share(self._authenticated(request.encode(), SHARE_PATH))
+
+    def _authenticated(self, request: bytes, path: str) -> bytes:
+        log = self._user.log
+        signer = self._user.author().signing
+        return wire.authenticate(request, path, signer, log.log_id, log.clock())
+
+    async def _boxes(self, session: bytes) -> list[SessionBox]:
+        """Those for this user, then those for groups of theirs."""
+        request = OpenRequest(self._user.label, session).encode()
+        try:
+            data = await self._server.open_session(self._authenticated(request, OPEN_PATH))
+        except Refused as error:
+            if error.status in (_FORBIDDEN, _NOT_FOUND):
+                return []
+            raise
+        boxes = SessionAnswer.decode(data).boxes
+        return sorted(boxes, key=lambda box: box.holder != self._user.label)
+
+    async def _opened(self, box: SessionBox, preamble: Preamble) -> Session | None:
+        """R-92.3: what is in a box, if it is the secret; a box may hold anything."""
+        try:
+            key = await self._secret(box)
+            secret = crypto_box_seal_open(box.box, key.public, key.secret)
+        except (UsageError, CryptoError):
+            return None
+        opened = Session(preamble.session, secret)
+        return opened if opened.commitment == preamble.commitment else None
+
+    async def _secret(self, box: SessionBox) -> EncryptionKey:
+        """What opens a box: a user key, or a key of a group."""
+        if box.holder == self._user.label:
+            return await self._user.user_key_of(box.recipient)
+        return await GroupKeys(Archive(self._user), box.holder).key_of(box.recipient)
+
+
+def parse_preamble(head: bytes) -> Preamble:
+    """The preamble of sealed bytes, of which `head` are the first. Raises `MalformedInput`."""
+    if len(head) < len(MAGIC) + PREAMBLE_BYTES or not head.startswith(MAGIC):
+        raise MalformedInput("R-90.1", "this is no sealed stream")
+    return Preamble.decode(head[len(MAGIC) : len(MAGIC) + PREAMBLE_BYTES])
+
+
+def _box(session: Session, holder: bytes, key: bytes) -> SessionBox:
+    return SessionBox(holder, key, crypto_box_seal(session.secret, key))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path`, durably, when the block is left without an error."""
+    try:
+        descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _seal(sealer: Sealer, source: BinaryIO, target: BinaryIO, progress: Progress) -> None:
+    target.write(sealer.start())
+    for data in _read(source, progress):
+        target.writelines(sealer.update(data))
+    target.writelines(sealer.finish())
+
+
+def _unseal(
+    unsealer: Unsealer, head: bytes, source: BinaryIO, target: BinaryIO, progress: Progress
+) -> Ending:
+    target.writelines(unsealer.update(head))
+    for data in _read(source, progress):
+        target.writelines(unsealer.update(data))
+    ending = unsealer.finish()
+    target.writelines(ending.rest)
+    return ending
+
+
+def _read(source: BinaryIO, progress: Progress) -> Iterator[bytes]:
+    done = 0
+    while data := source.read(CHUNK):
+        yield data
+        done += len(data)
+        progress(done)
