@@ -5,7 +5,7 @@
 | 0 | done |
 | 1 | the log, or data, is wrong: misbehaviour, a refused block, a damaged database |
 | 2 | asked for something that makes no sense as asked |
-| 3 | not now: network, busy server, full disk, a log in use, wrong clock; nothing is lost |
+| 3 | not now: network, busy server, full disk, a log in use, wrong clock, too few cosignatures |
 
 Errors are one sentence on standard error: what was wrong, where, what to do.
 """
@@ -20,6 +20,7 @@ import click
 from ledger.errors import (
     ClockError,
     KeyrollError,
+    NotCosigned,
     NotFresh,
     StoreFull,
     StoreInUse,
@@ -28,13 +29,15 @@ from ledger.errors import (
 )
 
 WRONG, USAGE, NOT_NOW = 1, 2, 3
+_LATER = (TransportError, StoreFull, StoreInUse, ClockError, NotFresh, NotCosigned)
 
 _COMMANDS = {
     "demo": "Play real key histories, audit them, attack them",
     "init": "Make a log",
     "serve": "Serve a log over HTTP",
-    "status": "Say how a log is",
+    "status": "Say how a log is, or what its answers to you are worth",
     "show": "Decode a chain or an entry",
+    "proof": "Save the proof that an entry is in the log",
     "backup": "Copy a log while it serves",
     "restore": "Make a log from a backup",
     "app": "Make an application's keys, enrol people",
@@ -43,6 +46,9 @@ _COMMANDS = {
     "lookup": "Ask for somebody's keys, without replaying the log",
     "contacts": "Say who was looked up here, and what waits to be accepted",
     "groups": "Share keys with others, see who is in and why",
+    "encrypt": "Seal a file to people and groups",
+    "decrypt": "Open a sealed file, and say who wrote it",
+    "share": "Let more people read what was sealed",
     "reset": "Begin again after all devices were lost",
     "close": "End your chain",
     "sync": "Replay what is new in the log",
@@ -92,7 +98,7 @@ def exit_code(error: KeyrollError) -> int:
     """What an error ends the command with."""
     if isinstance(error, UsageError):
         return USAGE
-    if isinstance(error, TransportError | StoreFull | StoreInUse | ClockError | NotFresh):
+    if isinstance(error, _LATER):
         return NOT_NOW
     return WRONG
 

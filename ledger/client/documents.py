@@ -63,6 +63,9 @@ from ledger.format.sessions import (
 from ledger.rules.state import UserState, is_retired
 from ledger.seal.stream import Ending, Sealer, Session, Unsealer
 
+HEAD_BYTES = len(MAGIC) + PREAMBLE_BYTES
+"""The first bytes of a sealed stream, which `parse_preamble` takes."""
+
 CHUNK = 1_048_576
 """Bytes that are read from a file at once."""
 
@@ -224,7 +227,7 @@ class Documents:
     async def _decrypted(
         self, source: BinaryIO, target: BinaryIO, author: str | None, progress: Progress
     ) -> Document:
-        head = source.read(len(MAGIC) + PREAMBLE_BYTES)
+        head = source.read(HEAD_BYTES)
         preamble = parse_preamble(head)
         session = await self.session(preamble)
         unsealer = Unsealer(session, self._user.log.log_id)
@@ -331,9 +334,9 @@ class Documents:
 
 def parse_preamble(head: bytes) -> Preamble:
     """The preamble of sealed bytes, of which `head` are the first. Raises `MalformedInput`."""
-    if len(head) < len(MAGIC) + PREAMBLE_BYTES or not head.startswith(MAGIC):
+    if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
         raise MalformedInput("R-90.1", "this is no sealed stream")
-    return Preamble.decode(head[len(MAGIC) : len(MAGIC) + PREAMBLE_BYTES])
+    return Preamble.decode(head[len(MAGIC) : HEAD_BYTES])
 
 
 def _box(session: Session, holder: bytes, key: bytes) -> SessionBox:
