@@ -155,8 +155,7 @@ class WrongSecret(UsageError):
 class NotAccepted(UsageError):
     """Something loud happened to people whom nothing may be sealed to before it is accepted.
 
-    `people` are what lookups found of them, each with the pin to accept; `names` how they were
-    asked for.
+    `people` are their pins, each to be looked at and accepted; `names` how they were asked for.
     """
 
     def __init__(self, people: tuple[object, ...], names: tuple[str, ...]) -> None:

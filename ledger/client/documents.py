@@ -6,10 +6,10 @@
 >>> found.data, found.author.identifier                          # doctest: +SKIP
 (b'hello', 'ada@example.org')
 
-Every key that something is sealed to comes from a lookup that was verified just before. Nothing is
-sealed to anybody whom the log tells something loud of, until the caller accepted it (`NotAccepted`
-carries who and what, `light.accept` accepts), nor to a group that is stale, nor to who is not
-there. Who wrote what is opened was signed by a device of theirs.
+Every key that something is sealed to comes from a lookup that was verified, a minute ago at most.
+Nothing is sealed to anybody whom the log tells something loud of, until the caller accepted it
+(`NotAccepted` carries who and what, `light.accept` accepts), nor to a group that is stale, nor to
+who is not there. Who wrote what is opened was signed by a device of theirs.
 
 A session is one secret for many resources: `begin` one for a chat, or let `encrypt` do so for a
 document of its own. The sealed bytes may lie anywhere; who may open them lies with the server.
@@ -37,7 +37,7 @@ from ledger.client.archive import Archive
 from ledger.client.group_keys import GroupKeys
 from ledger.client.light_groups import LightGroups
 from ledger.client.light_session import LightLog
-from ledger.client.pins import Found
+from ledger.client.pins import Pin
 from ledger.client.user import User
 from ledger.errors import (
     BadSignature,
@@ -68,6 +68,9 @@ HEAD_BYTES = len(MAGIC) + PREAMBLE_BYTES
 
 CHUNK = 1_048_576
 """Bytes that are read from a file at once."""
+
+FRESH = 60_000
+"""A minute: the server sees to it as well that a key is current when its box arrives (R-92.1)."""
 
 _ATTEMPTS = 4
 """How often somebody's key may change between its lookup and the server's answer."""
@@ -116,13 +119,18 @@ class Document:
 class Documents:
     """What one user seals and opens. Safe for several tasks, and processes with one home."""
 
-    def __init__(self, user: User, light: LightLog, server: Sessions) -> None:
+    def __init__(
+        self, user: User, light: LightLog, server: Sessions, *, fresh: int = FRESH
+    ) -> None:
+        """`fresh`: for how long, in ms, a lookup that was verified will do (0: ask each time)."""
         if user.label != light.label:
             raise UsageError("the user and the lookups are of two people")
         self._user = user
         self.light = light
         self._server = server
         self._groups = LightGroups(light)
+        self._fresh = fresh
+        self._looked_up: dict[str | bytes, tuple[int, bytes]] = {}
         self._sessions: dict[bytes, Session] = {}
 
     # --- who may read
@@ -150,6 +158,7 @@ class Documents:
             except Refused as error:
                 if error.status != _CONFLICT or attempt == _ATTEMPTS - 1:
                     raise
+                self._looked_up.clear()
             else:
                 self._sessions[session.id] = session
                 return
@@ -251,26 +260,35 @@ class Documents:
     # --- boxes
 
     async def _to_users(self, session: Session, of: Sequence[str | bytes]) -> list[SessionBox]:
-        found = await self.light.lookup(*of)
-        loud = tuple(one for one in found if one.pin and not one.pin.quiet)
+        pins = await self._pins(of)
+        loud = [(pin, self._name(one)) for pin, one in zip(pins, of, strict=True) if not pin.quiet]
         if loud:
-            raise NotAccepted(loud, tuple(self._name(one) for one in loud))
-        return [_box(session, one.label, self._user_key(one)) for one in found]
+            raise NotAccepted(tuple(pin for pin, _ in loud), tuple(name for _, name in loud))
+        keys = [self._user_key(pin, one) for pin, one in zip(pins, of, strict=True)]
+        return [_box(session, pin.label, key) for pin, key in zip(pins, keys, strict=True)]
 
-    def _user_key(self, found: Found) -> bytes:
-        state, name = found.state, self._name(found)
-        if state is None:
-            raise UsageError(f"{name} is not in the log (yet), as the log proves")
+    async def _pins(self, of: Sequence[str | bytes]) -> list[Pin]:
+        """How these stand, by a lookup that is no older than `fresh`."""
+        oldest = self.light.clock() - self._fresh
+        due = [one for one in of if self._looked_up.get(one, (0, b""))[0] < oldest]
+        for found, one in zip(await self.light.lookup(*due), due, strict=True):
+            if found.pin is None:
+                raise UsageError(f"{self._name(one)} is not in the log (yet), as the log proves")
+            self._looked_up[one] = self.light.clock(), found.label
+        pins = [self.light.trust.pin(self._looked_up[one][1]) for one in of]
+        return [pin for pin in pins if pin]
+
+    def _user_key(self, pin: Pin, of: str | bytes) -> bytes:
+        state = pin.chain.state
         if not isinstance(state, UserState):
-            raise UsageError(f"{name} is a group: name it as one")
+            raise UsageError(f"{self._name(of)} is a group: name it as one")
         if state.user_key is None:
-            raise UsageError(f"{name} has closed their account: nobody could read this")
+            raise UsageError(f"{self._name(of)} has closed their account: nobody could read this")
         return state.user_key
 
-    def _name(self, found: Found) -> str:
-        """As they were looked up first, by identifier if so."""
-        of = found.query.of
-        return of if isinstance(of, str) else self._names().get(found.label, of.hex())
+    def _name(self, of: str | bytes) -> str:
+        """By identifier, if it is known."""
+        return of if isinstance(of, str) else self._names().get(of, of.hex())
 
     def _names(self) -> dict[bytes, str]:
         return {label: name for name, label in self.light.trust.names().items()}

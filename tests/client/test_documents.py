@@ -14,6 +14,7 @@ from nacl.bindings import crypto_box_seal
 from ledger.client.account import Account, MemoryVault
 from ledger.client.documents import Documents, parse_preamble
 from ledger.client.group import Group
+from ledger.client.pins import Found, Pin
 from ledger.client.transport import HttpTransport
 from ledger.client.user import User
 from ledger.errors import BadSignature, MalformedInput, NotAccepted, NotForYou, UsageError
@@ -22,6 +23,7 @@ from ledger.format.bodies import DeviceKind
 from ledger.format.sessions import SHARE_PATH, SessionBox, ShareRequest
 from ledger.log.clock import wall_ms
 from ledger.rules.membership import Kind
+from ledger.rules.users import LoudEvent
 from ledger.seal.stream import PIECE, Sealer, Session
 from tests.client.conftest import Live
 from tests.client.light_world import AUDITED
@@ -34,7 +36,7 @@ ADA, BOB, EVE = (f"{name}@example.org" for name in ("ada", "bob", "eve"))
 @asynccontextmanager
 async def documents(live: Live, user: User) -> AsyncIterator[Documents]:
     async with light(live, user.account) as log, HttpTransport(live.url) as server:
-        yield Documents(user, log, server)
+        yield Documents(user, log, server, fresh=0)
 
 
 async def read_by(live: Live, user: User, sealed: bytes) -> bytes | None:
@@ -135,10 +137,11 @@ async def test_something_loud_stops_it_until_it_is_accepted(live: Live, people: 
         bob = await people.reset(bob)
         with pytest.raises(NotAccepted, match=BOB) as caught:
             await own.encrypt(b"y", [BOB])
-        (found,) = await own.light.lookup(BOB)
-        assert found.pin
         assert caught.value.names == (BOB,)
-        own.light.accept(found.pin)
+        (pin,) = caught.value.people
+        assert isinstance(pin, Pin)
+        assert [event.kind for event in pin.events] == [LoudEvent.RESET]
+        own.light.accept(pin)
         sealed = await own.encrypt(b"y", [BOB])
     assert await read_by(live, bob, sealed) == b"y"
 
@@ -214,6 +217,27 @@ async def test_a_key_that_changes_between(
         sealed = await own.encrypt(b"x", [BOB])
     assert raced
     assert await read_by(live, bob, sealed) == b"x"
+
+
+async def test_who_was_looked_up_is_not_looked_up_again_at_once(
+    live: Live, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    async with light(live, people.ada.account) as log, HttpTransport(live.url) as server:
+        own = Documents(people.ada, log, server, fresh=60_000)
+        lookup = log.lookup
+
+        async def counted(*of: str | bytes) -> list[Found]:
+            asked.append(len(of))
+            return await lookup(*of)
+
+        monkeypatch.setattr(log, "lookup", counted)
+        await own.encrypt(b"x", [BOB])
+        await own.encrypt(b"y", [BOB, EVE])
+        assert asked == [2, 1]  # Ada and Bob, then Eve
+        log.clock = lambda: wall_ms() + 61_000
+        await own.encrypt(b"z", [BOB, EVE])
+        assert asked == [2, 1, 3]
 
 
 # --- a server, and readers, that do not keep to it
