@@ -17,6 +17,8 @@ from tests.bench.http import http_figures
 from tests.bench.logs import BenchLog
 from tests.bench.lookup import ALL, QUICK, lookup_figures
 from tests.bench.measure import Figure
+from tests.bench.seal import seal_figures
+from tests.bench.witness import witness_figures
 from tests.bench.workload import MIXES, Mix
 
 LONG = 100_000
@@ -63,6 +65,7 @@ def main(quick: bool, mix: str, target: Path | None) -> None:
         lambda: append_figures(MIXES[mix]),
         lambda: on_long_log(console, MIXES[mix]),
         lambda: among_labels(console, sizes),
+        witness_figures,
     ]
     if not quick:
         parts.append(append_1m_figures)
