@@ -66,6 +66,7 @@ def main(quick: bool, mix: str, target: Path | None) -> None:
         lambda: on_long_log(console, MIXES[mix]),
         lambda: among_labels(console, sizes),
         witness_figures,
+        seal_figures,
     ]
     if not quick:
         parts.append(append_1m_figures)
