@@ -40,6 +40,13 @@ ELSEWHERE = {
     "R-36.4": "tests/unit/test_vrf.py",  # nobody finds an identifier whose label is zero
     "R-61.2": "tests/client/test_verify.py",
     "R-62.9": "tests/client/test_policy.py",
+    "R-62.10": "tests/verifier/test_witness.py",
+    "R-62.11": "tests/verifier/test_witness.py",
+    "R-62.12": "tests/verifier/test_witness_server.py",
+    "R-62.13": "tests/verifier/test_witness.py",
+    "R-62.14": "tests/server/test_witness_faults.py",
+    "R-62.15": "tests/server/test_witnesses.py",
+    "R-62.16": "tests/server/test_contradictions.py",
     "R-63.5": "tests/client/test_light_honest.py",
     "R-68.6": "tests/http/test_proofs.py",
     "R-70.1": "tests/http/test_problems.py",
@@ -74,6 +81,8 @@ ELSEWHERE = {
     "R-92.1": "tests/http/test_sessions.py",
     "R-92.2": "tests/http/test_sessions.py",
     "R-92.3": "tests/client/test_documents.py",
+    "R-96.1": "tests/client/test_recovery.py",
+    "R-96.2": "tests/client/test_recovery.py",
 }
 """Rules about behaviour, or beyond what bytes can show: the test that covers each, and cites it."""
 
