@@ -50,6 +50,8 @@ _COMMANDS = {
     "encrypt": "Seal a file to people and groups",
     "decrypt": "Open a sealed file, and say who wrote it",
     "share": "Let more people read what was sealed",
+    "lock": "Put your account under a passphrase, or change it",
+    "unlock": "Take the passphrase off your account",
     "recovery": "Make a way back in, for the day when all devices are lost",
     "recover": "Begin on a new machine with a recovery code",
     "reset": "Begin again after all devices were lost",

@@ -5,9 +5,12 @@
     HOME/account         secret keys: see `ledger.client.account`
     HOME/contacts.db     pins, for who replays: see `ledger.client.contacts`
     HOME/trust.db        pins, for who looks up: see `ledger.client.trust`
+    HOME/witnesses.policy, HOME/auditors.policy
+                         whom this person asks to cosign (62-witnesses), if they are there
+    HOME/evidence/       what proves that the log lied (80-evidence), if it was caught
 
 >>> home = Home(Path("~/.keyroll").expanduser())                 # doctest: +SKIP
->>> async with home.log(home.settings()) as log:
+>>> async with home.log(home.settings(), home.policy()) as log:
 ...     await log.sync()
 
 One process at a time: who opens the replica holds the directory until they close it. Lookups need
@@ -20,16 +23,25 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from ledger.client import light, light_evidence
 from ledger.client.account import FileVault, write_secretly
 from ledger.client.contacts import Contacts
+from ledger.client.gossip import Accepted
 from ledger.client.light_session import LightLog
-from ledger.client.pins import Policy
+from ledger.client.policy import NOBODY, Policy
+from ledger.client.replica import Replica
+from ledger.client.replica_tree import ReplicaTree
 from ledger.client.session import Log
 from ledger.client.text import parse_log_id
 from ledger.client.trust import Trust
-from ledger.errors import StoreError, UsageError
+from ledger.errors import LogMisbehaved, MalformedInput, StoreError, UsageError
+from ledger.format.evidence import Evidence
+from ledger.format.lookup import Link, Mode
+from ledger.format.policy import MAX_POLICY_BYTES, TrustPolicy, parse_policy
+from ledger.seal.lock import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +54,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The directory at `path`."""
+    """The directory at `path`, whose account is under `lock`, if it is (94-at-rest)."""
 
     path: Path
+    lock: Lock | None = None
 
     @property
     def vault(self) -> FileVault:
         """Where the account is kept."""
-        return FileVault(self.path / "account")
+        return FileVault(self.path / "account", self.lock)
 
     def make(self) -> None:
         """Make the directory, for its owner only."""
@@ -78,11 +91,33 @@ class Home:
             except OSError as error:
                 raise StoreError(f"{self._settings_file}: {error.strerror}") from error
 
+    def policy(
+        self,
+        witnesses: Path | None = None,
+        auditors: Path | None = None,
+        mode: Mode = Mode.REPLAY,
+    ) -> Policy:
+        """Whose cosignatures this person asks for: by the files named, else by those kept here.
+
+        Raises `UsageError` for a file that is no policy.
+        """
+        return Policy(
+            mode,
+            witnesses=_read_policy(witnesses, self.path / "witnesses.policy"),
+            auditors=_read_policy(auditors, self.path / "auditors.policy"),
+        )
+
     @asynccontextmanager
-    async def log(self, settings: Settings) -> AsyncIterator[Log]:
+    async def log(self, settings: Settings, policy: Policy) -> AsyncIterator[Log]:
         """The log, with its replica here. What worked is remembered."""
         self.make()
-        async with Log.connect(settings.url, settings.log_id, self.path / "replica.db") as log:
+        url, log_id, path = settings.url, settings.log_id, self.path / "replica.db"
+
+        def admitted(label: bytes, link: Link) -> None:
+            with self.trust(log_id) as trust:
+                trust.admit(label, link)
+
+        async with Log.connect(url, log_id, path, policy=policy, admitted=admitted) as log:
             yield log
             self.remember(settings)
 
@@ -103,6 +138,44 @@ class Home:
             yield log
             self.remember(settings)
 
+    def accepted(self, log_id: bytes) -> list[Accepted]:
+        """The newest checkpoints that were accepted here: of the replica, of lookups; ascending."""
+        found: list[Accepted] = []
+        if (self.path / "replica.db").exists():
+            with Replica.open(self.path / "replica.db", log_id) as replica:
+                claim = ReplicaTree(replica).accepted()
+                if claim:
+                    found.append(Accepted(replica.entry(0), replica.log, claim))
+        if (self.path / "trust.db").exists():
+            with self.trust(log_id) as trust:
+                view = trust.view()
+                if view.size:
+                    log = light.founding(None, view)
+                    found.append(Accepted(view.first, log, light_evidence.claim_of(view)))
+        return sorted(found, key=lambda one: one.claim.size)
+
+    def keep_evidence(self, error: LogMisbehaved, now: int) -> Path:
+        """Keep what an error holds against the log, found at `now` (ms); the path of the file.
+
+        `evidence/<kind>-<hash>.cbor` convinces others (80-evidence). What the log said and never
+        signed does not: it is kept as `evidence/unproven-<now>.json`.
+        """
+        folder = self.path / "evidence"
+        if error.proof:
+            kind, digest = Evidence.decode(error.proof).kind, sha256(error.proof).hexdigest()
+            path, data = folder / f"{kind.name.lower()}-{digest[:16]}.cbor", error.proof
+        else:
+            told = {name: data.hex() for name, data in error.evidence.items()}
+            document = {"rule": error.rule, "detail": error.detail, "time": now, "evidence": told}
+            path = folder / f"unproven-{now}.json"
+            data = json.dumps(document, indent=2).encode() + b"\n"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_secretly(path, data)
+        except OSError as failure:
+            raise StoreError(f"{path}: {failure.strerror}") from failure
+        return path
+
     def trust(self, log_id: bytes) -> Trust:
         """What was looked up here."""
         self.make()
@@ -120,3 +193,19 @@ class Home:
             return None
         except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
             raise StoreError(f"{self._settings_file} is damaged: delete it") from error
+
+
+def _read_policy(given: Path | None, kept: Path) -> TrustPolicy:
+    """The policy in the file that was given, else in the one that is kept, else none."""
+    path = given or kept
+    try:
+        with path.open("rb") as file:
+            return parse_policy(file.read(MAX_POLICY_BYTES + 1))
+    except FileNotFoundError as error:
+        if given is None:
+            return NOBODY
+        raise UsageError(f"there is no file {given}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except MalformedInput as error:
+        raise UsageError(f"{path} is no policy: {error}") from error
