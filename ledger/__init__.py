@@ -28,12 +28,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
     from ledger.client.contacts import Contacts
+    from ledger.client.documents import Documents
     from ledger.client.group import Group
     from ledger.client.handover import Offer, Request
     from ledger.client.light_session import LightLog
-    from ledger.client.pins import Policy
+    from ledger.client.policy import Policy
     from ledger.client.replica import Replica
     from ledger.client.session import Log
+    from ledger.client.transport import HttpTransport
     from ledger.client.user import User
     from ledger.format.identity import IdentityToken
     from ledger.format.statement import Role
@@ -44,8 +46,10 @@ __all__ = [
     "Account",
     "Contacts",
     "DeviceSecret",
+    "Documents",
     "FileVault",
     "Group",
+    "HttpTransport",
     "IdentityToken",
     "LightLog",
     "Log",
@@ -62,14 +66,16 @@ _PLACES = {
     "Account": "ledger.client.account",
     "Contacts": "ledger.client.contacts",
     "DeviceSecret": "ledger.client.account",
+    "Documents": "ledger.client.documents",
     "FileVault": "ledger.client.account",
     "Group": "ledger.client.group",
+    "HttpTransport": "ledger.client.transport",
     "IdentityToken": "ledger.format.identity",
     "LightLog": "ledger.client.light_session",
     "Log": "ledger.client.session",
     "MemoryVault": "ledger.client.account",
     "Offer": "ledger.client.handover",
-    "Policy": "ledger.client.pins",
+    "Policy": "ledger.client.policy",
     "Replica": "ledger.client.replica",
     "Request": "ledger.client.handover",
     "Role": "ledger.format.statement",
