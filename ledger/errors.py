@@ -141,6 +141,10 @@ class UsageError(KeyrollError):
     """The caller asked for something that makes no sense as asked."""
 
 
+class NotAMember(UsageError):
+    """Who is in a group is for its members to see, and for those whom a member authorised."""
+
+
 class UnusablePolicy(_Cited, UsageError):
     """A policy of the caller's own that is of no use for this log, or beside their other one."""
 
@@ -167,3 +171,11 @@ class NotAccepted(UsageError):
 
 class NotForYou(UsageError):
     """Nothing that this person holds opens what was sealed."""
+
+
+class DeviceGone(UsageError):
+    """No device that is here is live any more, so the log's server answers none of them.
+
+    It was revoked, or the account was closed; or the server says so. Use another device, or a way
+    back in.
+    """

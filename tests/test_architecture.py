@@ -57,6 +57,8 @@ CORE = (
     "ledger.client.keyring",
     "ledger.client.light",
     "ledger.client.light_chain",
+    "ledger.client.policy",
+    "ledger.client.evidence",
     "ledger.client.pins",
     "ledger.client.tidings",
     "ledger.client.pin_records",

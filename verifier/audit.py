@@ -34,26 +34,27 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from verifier import crosscheck
+from verifier.accusing import Accuser, broken, exhibit_of
 from verifier.blocks import GROUP_TYPES, Block, open_block, open_entry
 from verifier.directory import Directory
 from verifier.errors import VERDICTS, Invalid, Misbehaviour, Undecided
 from verifier.fetch import Served
 from verifier.groups import Statement
 from verifier.merkle import WIDTH, Frontier, leaf_hash, tree_root
-from verifier.note import NoteKey, parse_checkpoint, parse_note
+from verifier.note import Checkpoint, NoteKey, parse_checkpoint, parse_note
 from verifier.replay import Replay
-from verifier.signed import Follower, SignedTree
+from verifier.signed import Follower, Forked, SignedTree
 from verifier.state import State
 from verifier.statements import Statements
 from verifier.states import State as ChainState
 from verifier.tiles import Bundle
-from verifier.workers import BLOCK, ROOT, Job, Tile, Workers
+from verifier.trust import NOBODY, Trust
+from verifier.workers import BLOCK, INVALID, ROOT, Job, Tile, Workers
 
 CHUNK = 4  # bundles that a worker opens at once
 AHEAD = 2  # chunks under way beyond one for each worker
 COMMIT_EVERY = 32_768  # entries, or after
 COMMIT_AFTER = 10.0  # seconds: the work that a kill may cost
-MAX_AHEAD = 5 * 60 * 1_000
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -75,7 +76,8 @@ class Report:
     signatures: int
     statements: int | None  # None: they were not asked for
     crosschecked: bool
-    stale: str | None  # why the checkpoint is not fresh (R-61.3), if it is not
+    quorum_time: int | None  # in seconds: since when enough witnesses had cosigned, if any must
+    doubt: str | None  # why the checkpoint decides nothing, if so: not fresh, or no quorum
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class Audit:
         *,
         check: bool,
         statements: Statements | None = None,
+        trust: Trust = NOBODY,
         progress: Progress = lambda done, total: None,
     ) -> None:
         self._served = served
@@ -106,12 +109,14 @@ class Audit:
         self._log_id = log_id
         self._check = check and crosscheck.AVAILABLE
         self._statements = statements
+        self._trust = trust
         self._progress = progress
+        directory = Directory(state.regions, state.slots())
         self._replay = Replay(
             log_id,
             state.chains,
             state.bounds,
-            Directory(state.regions, state.slots()),
+            directory,
             state.memberships,
             size=state.size,
             time=state.time,
@@ -119,35 +124,68 @@ class Audit:
         self._own_tiles = [row for _, row in state.tiles.items()]
         self._frontier = Frontier(self._own_tiles)
         self._counts = _Counts()
+        self._accuser = Accuser(served, log_id, directory)
+        self._newest: Bundle | None = None  # that the replay was in
+        self._unreadable: dict[int, Invalid] = {}  # statements, by leaf
+        self._misstated: tuple[bytes, Invalid] | None = None  # a group, and what its statement is
         self._committed_at = time.monotonic()
         self.key: NoteKey | None = None  # the log's, as soon as it is known
 
-    def run(self, now: int, max_age: int | None = None) -> Report:
-        """Verifies all that is new. `now` and `max_age` are in milliseconds."""
-        start = self._state.size
-        raw = self._served.checkpoint()
+    def run(self, now: int, max_age: int | None = None, target: bytes | None = None) -> Report:
+        """Verifies all that is new, and judges the checkpoint `target`, by default the newest.
+
+        `now` and `max_age` are in milliseconds. It may be called again after it returned; after it
+        raised, memory may be ahead of the state, and another audit goes on from there.
+        """
+        start, self._counts = self._state.size, _Counts()
+        self._served.renew()
+        raw = self._served.checkpoint() if target is None else target
         self.key = self._key(raw)
+        self._trust.check(self.key)
         follower = Follower(self._served, self._state, self.key, self._own_tiles)
-        signed = follower.follow(raw)
-        self._replay_all(signed)
-        if self._replay.size > self._state.size:
-            self._commit(signed)
-        if self._check:
-            crosscheck.compare(signed.tiles, signed.checkpoint.root)
+        try:
+            signed = follower.follow(raw)
+            self._replay_all(signed)
+            if self._replay.size > self._state.size:
+                self._commit(signed)
+            if self._check:
+                crosscheck.compare(signed.tiles, signed.checkpoint.root)
+            raw = signed.raw if target is None else target
+            checkpoint = follower.replayed(raw)
+        except Forked as error:
+            error.evidence = self._accuser.of_fork(error.contradiction)
+            raise
+        try:
+            return self._report(raw, checkpoint, start, now, max_age)
+        except Misbehaviour as error:
+            error.evidence = self._accuser.of_time(signed, raw, checkpoint, self._trust.witnesses)
+            error.transferable = error.evidence is not None
+            raise
+
+    def _report(
+        self, raw: bytes, checkpoint: Checkpoint, start: int, now: int, max_age: int | None
+    ) -> Report:
+        """On a checkpoint that was replayed; `start` entries were before."""
+        log, bound = self._replay.log, self._state.bounds.get(checkpoint.size)
+        assert self.key is not None
+        assert log is not None
+        assert bound is not None
+        last_time = int.from_bytes(bound[:8], "big")
+        worth = self._trust.judge(raw, self.key, log.demands, last_time, now, max_age)
         counts = self._counts
         return Report(
-            signed.checkpoint.origin,
-            signed.raw,
-            signed.checkpoint.size,
-            signed.checkpoint.root,
-            self._replay.time,
+            checkpoint.origin,
+            raw,
+            checkpoint.size,
+            checkpoint.root,
+            last_time,
             start,
             counts.blocks,
             counts.batches,
             counts.signatures,
             None if self._statements is None else counts.statements,
             self._check,
-            self._stale(now, max_age),
+            *worth,
         )
 
     def _key(self, raw: bytes) -> NoteKey:
@@ -179,10 +217,15 @@ class Audit:
             return list(zip(chunk, jobs, tiles, strict=True))
 
         threads = workers.processes + AHEAD if workers.processes > 1 else 0
-        for opened in _ahead(fetch_and_open, chunks, threads):
-            for number, job, tile in opened:
-                self._replay_tile(signed, number, *self._same_tile(signed, number, job, tile))
-                self._progress(self._replay.size, signed.checkpoint.size)
+        try:
+            for opened in _ahead(fetch_and_open, chunks, threads):
+                for number, job, tile in opened:
+                    self._replay_tile(signed, number, *self._same_tile(signed, number, job, tile))
+                    self._progress(self._replay.size, signed.checkpoint.size)
+        except Undecided:
+            if self._misstated is None:
+                raise
+            raise self._broken(signed, self._misstated[1]) from None
 
     def _job(self, signed: SignedTree, number: int, skip: int) -> Job:
         """A tile's bundle, and the statements that the server has for its blocks."""
@@ -206,7 +249,9 @@ class Audit:
 
     def _replay_tile(self, signed: SignedTree, number: int, job: Job, tile: Tile) -> None:
         replay, counts = self._replay, self._counts
+        tile = self._past_statement(number, job, tile)
         counts.signatures += tile.signatures
+        self._newest = job.bundle
         try:
             for item in tile.items:
                 if item[0] == BLOCK:
@@ -219,6 +264,8 @@ class Audit:
                 elif item[0] == ROOT:
                     _, when, body, rest = item
                     replay.close(when, body, self._frontier.root(rest))
+                    if self._misstated is not None:
+                        raise self._misstated[1]
                     counts.batches += 1
                     self._commit(signed, due=COMMIT_EVERY, after=COMMIT_AFTER)
                 else:
@@ -227,16 +274,68 @@ class Audit:
             if number + 1 == len(signed.tiles):
                 replay.finish()
         except Invalid as error:
-            raise _broken(signed, number, job, error) from error
+            raise self._broken(signed, error, number, job) from error
         if job.bundle.width == WIDTH:
             self._frontier.push(tile.root)
 
+    def _past_statement(self, number: int, job: Job, tile: Tile) -> Tile:
+        """The tile to its end, if it broke off at a statement, and not at the block itself."""
+        if not job.statements or not tile.items or tile.items[-1][0] != INVALID:
+            return tile
+        at = len(tile.items) - 1
+        (plain,) = Workers(1).open([job._replace(statements={})], self._log_id, check=False)
+        if plain.items[at][0] != BLOCK:
+            return tile
+        _, verdict, rule, why = tile.items[at]
+        leaf = number * WIDTH + job.skip + at
+        self._unreadable[leaf] = VERDICTS[verdict](rule, why, leaf)
+        return tile._replace(items=[*tile.items[:at], *plain.items[at:]])
+
     def _hear(self, block: Block, before: ChainState | None, told: tuple[Any, ...] | None) -> None:
-        """The statement of the block that was just replayed."""
-        if told is None:
-            raise Undecided(f"the statement of leaf {self._replay.size - 1} is withheld (R-72.5)")
-        self._replay.statement(block, before, Statement._make(told))
+        """The statement of the block that was just replayed.
+
+        If it breaks a rule, that waits for the end of the batch: only the directory root there
+        shows the chains that it is judged by.
+        """
+        index = self._replay.size - 1
+        if self._misstated is not None:
+            return
+        try:
+            if index in self._unreadable:
+                raise self._unreadable[index]
+            if told is None:
+                raise Undecided(f"the statement of leaf {index} is withheld (R-72.5)")
+            self._replay.statement(block, before, Statement._make(told))
+        except Invalid as error:
+            if error.rule == "R-56.2":
+                raise
+            error.index = index
+            self._misstated = block.label, error
         self._counts.statements += 1
+
+    def _statement(self, index: int) -> bytes:
+        """The statement of a block, asked for once more."""
+        assert self._statements is not None
+        told = self._statements.of(range(index, index + 1))
+        if index not in told:
+            raise Undecided(f"the statement of leaf {index} is withheld (R-72.5)")
+        return told[index]
+
+    def _broken(
+        self, signed: SignedTree, error: Invalid, number: int = 0, job: Job | None = None
+    ) -> Misbehaviour:
+        """A rule that signed entries break, and what shows it."""
+        found = broken(signed, number, job, error)
+        index, replay = error.index, self._replay
+        if not found.transferable or index is None:
+            return found
+        if self._misstated is not None and error is self._misstated[1]:
+            label = self._misstated[0]
+            of = self._accuser.of_statement
+            found.evidence = of(signed, replay, label, index, self._statement)
+        else:
+            found.evidence = self._accuser.of_leaf(signed, replay, index)
+        return found
 
     def _commit(self, signed: SignedTree, due: int = 0, after: float = 0.0) -> None:
         """Commits the state if it is `due` entries or `after` seconds behind."""
@@ -246,21 +345,17 @@ class Audit:
             self._committed_at = now
             for number in range(self._state.size // WIDTH, size // WIDTH):
                 self._state.tiles[number] = signed.tiles[number]
-            self._state.commit(size, self._replay.time)
+                self._own_tiles.append(signed.tiles[number])
+            self._state.commit(size, self._replay.time, self._partial(size % WIDTH))
 
-    def _stale(self, now: int, max_age: int | None) -> str | None:
-        """R-61.3."""
-        log = self._replay.log
-        assert log is not None
-        allowed = log.demands.max_age if max_age is None else min(max_age, log.demands.max_age)
-        age = now - self._replay.time
-        if age > allowed:
-            return f"the last entry is {age / 1000:.0f} s old, more than {allowed / 1000:.0f} s"
-        return f"the last entry is {-age / 1000:.0f} s ahead" if age < -MAX_AHEAD else None
+    def _partial(self, width: int) -> bytes:
+        """The hashes of the first leaves of the tile that the replay is in."""
+        entries = self._newest.entries()[:width] if width and self._newest else []
+        return b"".join(map(leaf_hash, entries))
 
     def _blame(self, signed: SignedTree, number: int, bundle: Bundle) -> Misbehaviour:
         """Names the entry that differs, if the hash tile is served as it was signed."""
-        exhibits = {_exhibit(bundle): bundle.data}
+        exhibits = {exhibit_of(bundle): bundle.data}
         what = f"entry bundle {number}"
         with contextlib.suppress(Undecided):
             leaves = self._served.hashes(0, number, signed.width(number))
@@ -270,28 +365,6 @@ class Audit:
                 at = next(at for at, (entry, leaf) in enumerate(pairs) if leaf_hash(entry) != leaf)
                 what += f", entry {number * WIDTH + at} is not the one that was signed"
         return signed.contradicted(what, exhibits)
-
-
-def _broken(signed: SignedTree, number: int, job: Job, error: Invalid) -> Misbehaviour:
-    """A rule that signed entries break. What is no block's statement was only served."""
-    exhibits = {
-        "checkpoint": signed.raw,
-        "tiles": b"".join(signed.tiles),
-        _exhibit(job.bundle): job.bundle.data,
-    }
-    index = error.index or 0
-    statement = job.statements.get(index - number * WIDTH)
-    if statement is not None:
-        exhibits[f"statement-{index}"] = statement
-    sentence = f"entry {index}: {error.why}"
-    if error.rule == "R-56.2":
-        kind = "served-data-contradicts-checkpoint"
-        return Misbehaviour(kind, error.rule, sentence, exhibits, transferable=False)
-    return Misbehaviour("rule-broken", error.rule, sentence, exhibits, transferable=True)
-
-
-def _exhibit(bundle: Bundle) -> str:
-    return bundle.path.replace("/", "-")
 
 
 def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

@@ -1,9 +1,9 @@
 """The CBOR of the protocol, read strictly by offset (specs/10-encoding).
 
-There are two ways in. `decode` reads any value item by item and names the rule that is broken.
-`compile_shape` turns a CDDL rule of fixed nesting into one regular expression over bytes: a match
-*is* the decoding, since every head is spelt out in its shortest form. Neither decodes in order to
-encode again.
+There are two ways in. `decode` reads any value item by item and names the rule that is broken;
+`read` does so along a shape. `compile_shape` turns a CDDL rule of fixed nesting into one regular
+expression over bytes: a match *is* the decoding, since every head is spelt out in its shortest
+form. None of them decodes in order to encode again.
 
 A shape is written with Python's own values: `range(2**32)` an unsigned integer below 2^32, `32` a
 byte string of 32 bytes, `bytes` one of any length, `str` a text, a tuple an array of exactly these
@@ -17,8 +17,10 @@ fields, and `Many(32, range(1, 65))` an array of 1 to 64 such strings. A range o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import cbor2
@@ -26,7 +28,7 @@ import cbor2
 from verifier.errors import Malformed
 
 Value: TypeAlias = "int | bytes | str | bool | list[Value] | None"
-Shape: TypeAlias = "range | int | type | Many | tuple[Shape, ...]"
+Shape: TypeAlias = "range | int | type | Many | Either | tuple[Shape, ...] | None"
 Field: TypeAlias = "int | bytes | str | tuple[Field, ...]"
 
 
@@ -36,6 +38,13 @@ class Many:
 
     item: Shape
     counts: range
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of these shapes: the first that fits."""
+
+    shapes: tuple[Shape, ...]
 
 
 MAX_DEPTH = 8
@@ -111,6 +120,57 @@ def _array(data: bytes, pos: int, count: int, depth: int) -> tuple[Value, int]:
     return items, pos
 
 
+def read(data: bytes, cap: int, shape: Shape) -> Any:
+    """What `decode` gives, if that fits (R-10.1 to R-10.4).
+
+    Nothing is read behind the first misfit, so what is long and wrong costs little. Shapes may have
+    `Either` and None here, and no text.
+    """
+    if len(data) > cap:
+        raise Malformed("R-10.1", f"{len(data)} bytes, more than {cap}")
+    value, end = _read(data, 0, shape)
+    if end != len(data):
+        raise Malformed("R-10.2", "bytes follow the value")
+    return value
+
+
+def _read(data: bytes, pos: int, shape: Shape) -> tuple[Any, int]:
+    if isinstance(shape, Either):
+        return _read_either(data, pos, shape.shapes)
+    if shape is None:
+        if data[pos : pos + 1] != b"\xf6":
+            raise Malformed("R-10.4", "something where there is to be nothing")
+        return None, pos + 1
+    major, argument, pos = head(data, pos)
+    match shape:
+        case range() if major == 0 and argument in shape:
+            return argument, pos
+        case Many() if major == 4 and argument in shape.counts:
+            return _read_items(data, pos, repeat(shape.item, argument))
+        case tuple() if major == 4 and argument == len(shape):
+            return _read_items(data, pos, shape)
+        case int() | type() if major == 2 and (shape is bytes or argument == shape):
+            if argument > len(data) - pos:
+                raise Malformed("R-10.2", "the input ends inside a string")
+            return data[pos : pos + argument], pos + argument
+    raise Malformed("R-10.4", "not of the shape that is to be there")
+
+
+def _read_items(data: bytes, pos: int, shapes: Iterable[Shape]) -> tuple[list[Any], int]:
+    items = []
+    for shape in shapes:
+        item, pos = _read(data, pos, shape)
+        items.append(item)
+    return items, pos
+
+
+def _read_either(data: bytes, pos: int, shapes: tuple[Shape, ...]) -> tuple[Any, int]:
+    for shape in shapes[:-1]:
+        with suppress(Malformed):
+            return _read(data, pos, shape)
+    return _read(data, pos, shapes[-1])
+
+
 def fits(value: Value, shape: Shape) -> bool:
     """Whether `value` has exactly this shape. `true` is not `1` (R-10.4)."""
     match shape:
@@ -124,6 +184,10 @@ def fits(value: Value, shape: Shape) -> bool:
         case tuple():
             counted = isinstance(value, list) and len(value) == len(shape)
             return counted and all(map(fits, _list(value), shape))
+        case Either():
+            return any(fits(value, one) for one in shape.shapes)
+        case None:
+            return value is None
     return type(value) is shape
 
 

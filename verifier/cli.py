@@ -30,6 +30,7 @@ def _run() -> int:
     import click
 
     from verifier.commands import commands
+    from verifier.errors import AuditError
 
     try:
         code = commands.main(standalone_mode=False)
@@ -37,6 +38,9 @@ def _run() -> int:
         error.show()
         return UNDECIDED
     except click.Abort:
+        return UNDECIDED
+    except AuditError as error:
+        click.echo(f"Error: {error}", err=True)
         return UNDECIDED
     sys.stdout.flush()
     return int(code or 0)

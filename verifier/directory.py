@@ -9,12 +9,15 @@ as its labels share a prefix: so neither many labels nor ground ones make an upd
     directory = Directory(rows)                 # rows: a dict, or a table on disk
     directory.update({label: leaf(label, value)})
     directory.root()
+    directory.path(label)                       # for a proof
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 SLOT_DIGITS = 4  # hexadecimal
@@ -33,7 +36,8 @@ class Cell(NamedTuple):
     hash: bytes
 
 
-EMPTY = Cell(NONE, bytes(32))
+NOTHING = bytes(32)
+EMPTY = Cell(NONE, NOTHING)
 
 
 class Rows(Protocol):
@@ -152,6 +156,16 @@ class Heap:
         return self.root()
 
 
+class Way(NamedTuple):
+    """What stands beside the path of a label, from the root down, and the label of the leaf that it
+    ends at, None for nothing; then `last` are the halves of what stands beside its end.
+    """
+
+    beside: list[Cell]
+    held: bytes | None
+    last: tuple[bytes, bytes]
+
+
 class Directory:
     """The directory over all labels given so far. `slots` restores it: (key, row) of each slot."""
 
@@ -169,6 +183,49 @@ class Directory:
         return self._top.update(
             [(int(key, 16), self._region(key, part)) for key, part in parts.items()]
         ).hash
+
+    def path(self, label: bytes) -> Way:
+        """The way of a label, for a proof of what is there (R-30.8): slow, and seldom needed."""
+        bits = f"{int.from_bytes(label, 'big'):0256b}"
+        slot = self._items(label.hex()[:SLOT_DIGITS])
+        beside: list[Cell] = []
+        while (here := self._cell(bits[: len(beside)], slot)).kind == NODE:
+            beside.append(self._cell(_turned(bits[: len(beside) + 1]), slot))
+        way = bits[: len(beside)]
+        if here.kind == LEAF:
+            return Way(beside, self._lone(way, slot), (NOTHING, NOTHING))
+        if not way:
+            return Way(beside, None, (NOTHING, NOTHING))
+        other = _turned(way)  # perhaps another slot's
+        slot = self._items(_least(other).hex()[:SLOT_DIGITS])
+        left, right = (self._cell(other + bit, slot).hash for bit in "01")
+        return Way(beside, None, (left, right))
+
+    def _cell(self, bits: str, slot: Sequence[tuple[bytes, bytes]]) -> Cell:
+        """The root over the labels that begin with these bits, in `slot` if they are many."""
+        if len(bits) > 4 * SLOT_DIGITS:
+            return fold(_beginning(slot, bits), len(bits))
+        at = int("1" + bits, 2)
+        return Cell(self._top.kinds[at], self._top.hashes[at])
+
+    def _lone(self, bits: str, slot: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """The one label that begins with these bits."""
+        if len(bits) < 4 * SLOT_DIGITS:
+            while len(bits) < 4 * SLOT_DIGITS:
+                bits += "0" if self._cell(bits + "0", ()).kind else "1"
+            slot = self._items(_least(bits).hex()[:SLOT_DIGITS])
+        return _beginning(slot, bits)[0][0]
+
+    def _items(self, key: str) -> list[tuple[bytes, bytes]]:
+        """The labels of a region and their leaves, in order."""
+        row = self._row(key)
+        if row is None:
+            return []
+        if row[33:34] == BUCKET:
+            return sorted(_bucket(row).items())
+        page = Heap(FAN_OUT, row[34:])
+        digits = [f"{at:x}" for at in range(FAN_OUT) if page.kinds[FAN_OUT + at]]
+        return [item for digit in digits for item in self._items(key + digit)]
 
     def _region(self, key: str, leaves: dict[bytes, bytes]) -> Cell:
         """Sets leaves whose labels begin with the digits of `key`; the new root of that region.
@@ -204,6 +261,23 @@ class Directory:
 
 def _bucket(row: bytes) -> dict[bytes, bytes]:
     return {row[at : at + 32]: row[at + 32 : at + 64] for at in range(34, len(row), 64)}
+
+
+def _beginning(items: Sequence[tuple[bytes, bytes]], bits: str) -> Sequence[tuple[bytes, bytes]]:
+    """Those of sorted items whose labels begin with these bits."""
+    low, high = _least(bits), int(bits.ljust(256, "1"), 2).to_bytes(32, "big")
+    key = itemgetter(0)
+    return items[bisect_left(items, low, key=key) : bisect_right(items, high, key=key)]
+
+
+def _least(bits: str) -> bytes:
+    """The first label that begins with these bits."""
+    return int(bits.ljust(256, "0"), 2).to_bytes(32, "big")
+
+
+def _turned(bits: str) -> str:
+    """The same way, but for the last turn."""
+    return bits[:-1] + "10"[int(bits[-1])]
 
 
 def _by_digits(leaves: Mapping[bytes, bytes], at: int, count: int) -> dict[str, dict[bytes, bytes]]:

@@ -64,8 +64,11 @@ class Misbehaviour(AuditError):
 
     `transferable` says whether the log's own signature stands over the contradiction, so that
     whoever has the log can check it; if not, the exhibits show what this auditor was served.
-    `exhibits` maps file names to the bytes.
+    `exhibits` maps file names to the bytes. `evidence` is the file (specs/80-evidence) that shows
+    it to anybody, if one could be made.
     """
+
+    evidence: bytes | None = None
 
     def __init__(
         self,

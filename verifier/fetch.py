@@ -1,7 +1,7 @@
 """Reads a log's published files, over HTTP or from a directory (C2SP tlog-tiles; specs/20-tree).
 
 Everything is bounded: sizes by what the layout allows, each request by a deadline, retries by one
-budget for the whole audit. Redirects and content encodings are refused. Whatever goes wrong here is
+budget for each audit. Redirects and content encodings are refused. Whatever goes wrong here is
 `Undecided`: an answer that is missing, slow or cut short proves nothing.
 
     with open_source("https://log.example/") as source:
@@ -34,6 +34,7 @@ ATTEMPTS = 4
 RETRIES = 40  # of all requests together
 PAUSE = 0.25  # before the first retry; doubles
 MAX_PAUSE = 60.0  # that a server can ask for
+CBOR, TEXT = "application/cbor", "text/plain; charset=utf-8"
 
 
 class Source(Protocol):
@@ -114,9 +115,9 @@ class HttpSource:
     def get(self, path: str, cap: int, *, fresh: bool = False) -> bytes | None:
         return self._ask("GET", path, cap, {"Cache-Control": "no-cache"} if fresh else {})
 
-    def post(self, path: str, body: bytes, cap: int) -> bytes:
-        """The answer to a CBOR body, sent again after a fault that may have passed."""
-        answer = self._ask("POST", path, cap, {"Content-Type": "application/cbor"}, body)
+    def post(self, path: str, body: bytes, cap: int, kind: str = CBOR) -> bytes:
+        """The answer to a body, sent again after a fault that may have passed; empty for 204."""
+        answer = self._ask("POST", path, cap, {"Content-Type": kind}, body)
         if answer is None:
             raise Undecided(f"the server knows no {path}")
         return answer
@@ -150,7 +151,7 @@ class HttpSource:
             return None
         if answer.status == 429 or answer.status >= 500:
             raise _Passing(f"status {answer.status}", _retry_after(answer))
-        if answer.status != 200:
+        if answer.status != 200 and (method, answer.status) != ("POST", 204):
             raise Refused(path, answer.status)
         return found
 
@@ -169,6 +170,10 @@ class HttpSource:
         if kept.sock is None:
             kept.connect()
         return kept
+
+    def renew(self) -> None:
+        """Begins another audit: with all its retries."""
+        self._retries = RETRIES
 
     def close(self) -> None:
         for connection in self._opened:
@@ -227,6 +232,11 @@ class Served:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+
+    def renew(self) -> None:
+        """Begins another audit of the same source."""
+        if isinstance(self._source, HttpSource):
+            self._source.renew()
 
     def checkpoint(self, *, fresh: bool = False) -> bytes:
         data = self._source.get("checkpoint", MAX_CHECKPOINT, fresh=fresh)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from verifier import prefix
+from verifier import evidence, prefix
 from verifier.blocks import GROUP_TYPES, Block, open_block, open_entry
 from verifier.cbor import Value, decode
 from verifier.directory import Directory, fold
 from verifier.directory import leaf as directory_leaf
-from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed
+from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed, Misbehaviour
 from verifier.groups import (
     Grant,
     Leave,
@@ -29,6 +29,7 @@ from verifier.groups import (
     open_statement,
 )
 from verifier.keys import Check, require_ed25519, require_x25519, run_check, verifies
+from verifier.lookup import judge_lookup
 from verifier.merkle import (
     check_consistency,
     check_inclusion,
@@ -38,6 +39,8 @@ from verifier.merkle import (
     tree_root,
 )
 from verifier.note import Checkpoint, Signer, open_checkpoint, open_note, parse_vkey
+from verifier.policy import check_apart, check_enough, check_log, cosigned, parse_policy
+from verifier.proofs import open_receipt, open_tlog_proof
 from verifier.replay import Replay
 from verifier.rules import events
 from verifier.tiles import Bundle, parse_path, split_hashes
@@ -172,6 +175,27 @@ def judge_bundle(data: bytes, width: int) -> list[bytes]:
     return entries
 
 
+def judge_policy(
+    data: bytes,
+    log: str,
+    others: Sequence[bytes],
+    times: Mapping[bytes, int],
+    demanded: int,
+    now: int,
+) -> int | None:
+    """R-62.1 to R-62.8: the quorum time of a checkpoint of `log` (a vkey), in seconds.
+
+    It was cosigned at these times (s, by public key). `others` are the keys of the other policy of
+    the same holder, `now` is in ms.
+    """
+    policy, key = parse_policy(data), parse_vkey(log)
+    check_log(policy, key)
+    check_apart(policy, others, key.key)
+    check_enough(policy, demanded)
+    signers = [Signer(key, times.get(key.key)) for key in policy.keys]
+    return policy.quorum_time(cosigned(policy, signers, now), demanded)
+
+
 def judge_vrf(public: bytes, alpha: bytes, proof: bytes) -> bytes:
     """R-36.1 to R-36.4: the label. `vrf.verify` gives the whole of beta."""
     return verify_label(public, alpha, proof)
@@ -250,6 +274,18 @@ def _checkpoint(given: Given) -> Found:
     return {"origin": found.origin, "size": found.size, "root": found.root.hex()}
 
 
+def _tlog_proof(given: Given) -> Found:
+    proof, entry = _octets(given["proof"]), _octets(given["entry"])
+    found = open_tlog_proof(proof, entry, parse_vkey(given["vkey"]))
+    return {"index": found.index, "size": found.size, "root": found.root.hex()}
+
+
+def _receipt(given: Given) -> Found:
+    receipt, entry = _octets(given["receipt"]), _octets(given["entry"])
+    found = open_receipt(receipt, entry, parse_vkey(given["vkey"]))
+    return {"root": found.root.hex()}
+
+
 def _vkey(given: Given) -> Found:
     key = parse_vkey(given["vkey"])
     return {"name": key.name, "key": key.key.hex(), "type": key.type}
@@ -297,6 +333,52 @@ def _bundle(given: Given) -> Found:
     return {"entries": [entry.hex() for entry in entries]}
 
 
+def _policy(given: Given) -> Found:
+    times = {_octets(key): time for key, time in given["cosigned"]}
+    found = judge_policy(
+        _octets(given["policy"]),
+        given["log"],
+        _all(given["others"]),
+        times,
+        given["demanded"],
+        given["now"],
+    )
+    return {"time": found}
+
+
+def _evidence(given: Given) -> Found:
+    log_id = given["log_id"] and _octets(given["log_id"])
+    witnesses = given["witnesses"]
+    policy = None if witnesses is None else parse_policy(witnesses.encode())
+    found = evidence.judge(_octets(given["evidence"]), log_id, policy)
+    if found.outcome == evidence.NOTHING:
+        raise Malformed(found.rule, found.sentence)
+    return {"verdict": found.outcome, "kind": found.kind, "rule": found.rule}
+
+
+def _lookup(given: Given) -> Found:
+    lookup, log_id = _all([given["lookup"], given["log_id"]])
+    auditors = given["auditors"] and parse_policy(_octets(given["auditors"]))
+    try:
+        found = judge_lookup(lookup, log_id, given["identifier"], given["now"], auditors)
+    except Misbehaviour as error:
+        assert isinstance(error.__cause__, Invalid)
+        raise error.__cause__ from None
+    return {
+        "covered": found.covered is not None,
+        "digest": found.part.digest.hex() if found.state else None,
+        "events": [
+            [code, step.leaf_index]
+            for step in found.steps
+            for code in events(step.before, step.chain.state)
+        ],
+        "label": found.label.hex(),
+        "length": found.part.length,
+        "size": found.head.size,
+        "time": found.head.time,
+    }
+
+
 def _tree(given: Given) -> Found:
     return {"root": tree_root([leaf_hash(entry) for entry in _all(given["entries"])]).hex()}
 
@@ -334,16 +416,21 @@ JUDGES: Mapping[str, Callable[[Given], Found]] = {
     "directory": _directory,
     "directory-proof": _directory_proof,
     "ed25519": _ed25519,
+    "evidence": _evidence,
     "grant": _grant,
     "group": _group,
     "inclusion": _inclusion,
     "leave": _leave,
     "log": _log,
+    "lookup": _lookup,
     "note": _note,
     "opening": _opening,
+    "policy": _policy,
+    "receipt": _receipt,
     "signature": _signature,
     "tile": _tile,
     "tile-path": _path,
+    "tlog-proof": _tlog_proof,
     "tree": _tree,
     "vkey": _vkey,
     "vrf": _vrf,

@@ -59,13 +59,25 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
 
 
 class Frontier:
-    """The peaks over the roots of full tiles, in the order of the tree."""
+    """The peaks over the roots of full tiles (or over single leaves), in the order of the tree."""
 
     def __init__(self, tiles: Iterable[bytes] = ()) -> None:
         self.tiles = 0
         self._peaks: list[bytes] = []
         for tile in tiles:
             self.push(tile)
+
+    @classmethod
+    def behind(cls, leaf: bytes, index: int, proof: Sequence[bytes]) -> Frontier:
+        """The one over the leaves of the tree that `leaf` (its hash) is the last of.
+
+        The inclusion proof of a last leaf is the peaks of the tree before it (R-20.3).
+        """
+        included_root(leaf, index, index + 1, proof)
+        frontier = cls()
+        frontier.tiles, frontier._peaks = index, list(reversed(proof))
+        frontier.push(leaf)
+        return frontier
 
     def push(self, tile: bytes) -> None:
         """Adds the root of the next full tile."""
@@ -87,13 +99,18 @@ def check_inclusion(
     leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
 ) -> None:
     """R-20.3: `leaf` (its hash) stands at `index` in the tree of `size` with this root."""
+    if included_root(leaf, index, size, proof) != root:
+        raise Malformed("R-20.3", "the proof leads to another root")
+
+
+def included_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """The root that a proof of the right shape leads to (R-20.3)."""
     if not 0 <= index < size < MAX_SIZE:
         raise Malformed("R-20.3", "index or size out of range")
     hashes = _proof(proof, "R-20.3")
     found = _include(leaf, index, size, hashes)
     _nothing_left(hashes, "R-20.3")
-    if found != root:
-        raise Malformed("R-20.3", "the proof leads to another root")
+    return found
 
 
 def _include(leaf: bytes, index: int, size: int, hashes: Iterator[bytes]) -> bytes:

@@ -7,7 +7,6 @@ checkpoint.size, checkpoint.root
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ ED25519, COSIGNATURE = 1, 4
 MAX_NOTE = 131_072
 MAX_SIGNATURES = 64
 SIGNATURE_LINE = re.compile("\u2014 ([^ \n]+) ([^ \n]+)")
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
 SIZE = re.compile("0|[1-9][0-9]{0,18}")
 
 
@@ -37,6 +37,12 @@ class NoteKey(NamedTuple):
         data = self.name.encode() + b"\n" + bytes([self.type]) + self.key
         return sha256(data).digest()[:4]
 
+    @property
+    def vkey(self) -> str:
+        """R-60.5: the key as others write it down."""
+        material = encode_base64(bytes([self.type]) + self.key)
+        return f"{self.name}+{self.id().hex()}+{material}"
+
 
 class Signature(NamedTuple):
     """One line: the name and id of a key, and the bytes of its signature."""
@@ -44,6 +50,11 @@ class Signature(NamedTuple):
     name: str
     key_id: bytes
     data: bytes
+
+    @property
+    def line(self) -> str:
+        """As it stands in a note, with its newline."""
+        return f"\u2014 {self.name} {encode_base64(self.key_id + self.data)}\n"
 
 
 class Note(NamedTuple):
@@ -73,10 +84,10 @@ def parse_vkey(text: str) -> NoteKey:
     parts = text.split("+", 2)
     if len(parts) != 3:
         raise Malformed("R-60.5", "a verifier key has three parts")
-    data = _base64(parts[2], "R-60.5")
+    data = decode_base64(parts[2], "R-60.5")
     if not data or data[0] not in (ED25519, COSIGNATURE):
         raise Malformed("R-60.5", "a verifier key of an unknown type")
-    key = NoteKey(_name(parts[0], "R-60.5"), data[1:], data[0])
+    key = NoteKey(parse_name(parts[0], "R-60.5"), data[1:], data[0])
     if parts[1] != key.id().hex():
         raise Malformed("R-60.5", "the key id is not that of name and key")
     require_ed25519(key.key)
@@ -91,7 +102,7 @@ def parse_note(data: bytes) -> Note:
         whole = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed("R-60.2", "a note is UTF-8") from error
-    if any(character < " " and character != "\n" for character in whole):
+    if CONTROL.search(whole):
         raise Malformed("R-60.2", "a control character in a note")
     text, gap, block = whole.rpartition("\n\n")
     if not gap or (block and not block.endswith("\n")):
@@ -105,6 +116,11 @@ def parse_note(data: bytes) -> Note:
 def open_note(data: bytes, keys: Sequence[NoteKey]) -> tuple[str, list[Signer]]:
     """The text, and which of `keys` signed it: at least one (R-60.3, R-60.4)."""
     note = parse_note(data)
+    return note.text, find_signers(note, keys)
+
+
+def find_signers(note: Note, keys: Sequence[NoteKey]) -> list[Signer]:
+    """Which of `keys` signed a note: at least one (R-60.3, R-60.4)."""
     known = {(key.name, key.id()): key for key in keys}
     signers: list[Signer] = []
     for signature in note.signatures:
@@ -116,7 +132,7 @@ def open_note(data: bytes, keys: Sequence[NoteKey]) -> tuple[str, list[Signer]]:
         signers.append(Signer(key, _verify(note.text, signature.data, key)))
     if not signers:
         raise BadSignature("R-60.4", "no signature of a known key")
-    return note.text, signers
+    return signers
 
 
 def _verify(text: str, data: bytes, key: NoteKey) -> int | None:
@@ -126,23 +142,47 @@ def _verify(text: str, data: bytes, key: NoteKey) -> int | None:
         time, data = int.from_bytes(data[:8], "big"), data[8:]
         if time >= 2**63:
             raise BadSignature("R-60.6", f"a cosignature of the time {time}")
-        message = b"cosignature/v1\ntime %d\n%b" % (time, message)
+        message = cosigned_message(text, time)
     if not verifies(data, message, key.key):
         raise BadSignature("R-60.3", f"the signature of {key.name} does not verify")
     return time
 
 
+def cosigned_message(text: str, time: int) -> bytes:
+    """What a cosignature signs (R-60.6)."""
+    return b"cosignature/v1\ntime %d\n%b" % (time, text.encode())
+
+
 def parse_checkpoint(text: str) -> Checkpoint:
     """A checkpoint's body (R-60.7, R-60.8)."""
-    lines = text.split("\n")
-    if len(lines) != 4 or lines[3]:
+    if text.count("\n") != 3 or not text.endswith("\n"):
         raise Malformed("R-60.7", "a checkpoint is origin, size and root, a line each")
-    origin, size, root = _name(lines[0], "R-60.7"), lines[1], _base64(lines[2], "R-60.8")
-    if not SIZE.fullmatch(size) or int(size) >= 2**63:
-        raise Malformed("R-60.8", "the size is not a number in its one spelling")
-    if len(root) != 32 or (size == "0" and root != EMPTY_ROOT):
-        raise Malformed("R-60.8", "the root is not 32 bytes, or not that of the empty tree")
-    return Checkpoint(origin, int(size), root)
+    found = parse_head(text)
+    parse_name(found.origin, "R-60.7")
+    if not found.size and found.root != EMPTY_ROOT:
+        raise Malformed("R-60.8", "the root is not that of the empty tree")
+    return found
+
+
+def parse_head(text: str) -> Checkpoint:
+    """What a checkpoint's text begins with, in any log: other lines may follow (R-60.8).
+
+    Neither the origin's form nor the root of the empty tree is checked.
+    """
+    lines = text.split("\n")
+    if len(lines) < 4 or lines[-1]:
+        raise Malformed("R-60.7", "a checkpoint is origin, size and root, a line each")
+    origin, size, root = lines[0], lines[1], decode_base64(lines[2], "R-60.8")
+    if len(root) != 32:
+        raise Malformed("R-60.8", "the root is not 32 bytes")
+    return Checkpoint(origin, parse_size(size, "R-60.8"), root)
+
+
+def parse_size(text: str, rule: str) -> int:
+    """A number below 2^63 in its one spelling."""
+    if not SIZE.fullmatch(text) or int(text) >= 2**63:
+        raise Malformed(rule, "the size is not a number in its one spelling")
+    return int(text)
 
 
 def open_checkpoint(data: bytes, key: NoteKey) -> Checkpoint:
@@ -158,24 +198,30 @@ def _signature(line: str) -> Signature:
     found = SIGNATURE_LINE.fullmatch(line)
     if not found:
         raise Malformed("R-60.2", "a line that is not a signature")
-    data = _base64(found[2], "R-60.2")
+    data = decode_base64(found[2], "R-60.2")
     if len(data) < 5:
         raise Malformed("R-60.2", "a signature is four bytes of key id, and more")
-    return Signature(_name(found[1], "R-60.2"), data[:4], data[4:])
+    return Signature(parse_name(found[1], "R-60.2"), data[:4], data[4:])
 
 
-def _name(name: str, rule: str) -> str:
+def parse_name(name: str, rule: str) -> str:
+    """A name that a key or an origin may have."""
     if not name or "+" in name or any(map(str.isspace, name)):
         raise Malformed(rule, "a name is not empty and holds no space or +")
     return name
 
 
-def _base64(text: str, rule: str) -> bytes:
+def decode_base64(text: str, rule: str) -> bytes:
     """Standard base64 in its one spelling."""
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        data = binascii.a2b_base64(text)
+    except ValueError as error:
         raise Malformed(rule, "not base64") from error
-    if base64.b64encode(data).decode() != text:
+    if encode_base64(data) != text:
         raise Malformed(rule, "base64 in another than its one spelling")
     return data
+
+
+def encode_base64(data: bytes) -> str:
+    """Standard base64, padded, on one line."""
+    return binascii.b2a_base64(data, newline=False).decode()

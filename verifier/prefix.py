@@ -5,6 +5,9 @@ end = [0] the label's own leaf / [1, label, value] another's / [2, left, right] 
       the node of left and right
 
 check(parse(data), label, held, root)      # `held` is the label's value; None: nothing
+
+`read` takes a proof that stands within something else that was decoded, and `require_shape` says
+beforehand whether it can.
 """
 
 from __future__ import annotations
@@ -33,14 +36,23 @@ class Proof(NamedTuple):
 
 
 def parse(data: bytes) -> Proof:
-    """R-30.8, R-30.9: as many siblings as the mask says, in a shape that a directory can have."""
-    value: Any = decode(data, CAP)
+    """A proof by itself."""
+    return read(decode(data, CAP))
+
+
+def require_shape(value: Any) -> None:
+    """R-10.4: the decoded CBOR is a directory-proof."""
     if not any(fits(value, shape) for shape in SHAPES):
         raise Malformed("R-10.4", "not a directory-proof")
+    if len(value[1]) > BITS // 8:
+        raise Malformed("R-10.4", "a mask of more bits than a label")
+
+
+def read(value: Any) -> Proof:
+    """R-30.8, R-30.9: as many siblings as the mask says, in a shape that a directory can have."""
+    require_shape(value)
     depth, mask, given, end = value
     kind, first, second = [*end, NONE, NONE][:3]
-    if len(mask) > BITS // 8:
-        raise Malformed("R-10.4", "a mask of more bits than a label")
     if kind == 2 and (not depth or first == second == NONE):
         raise Malformed("R-30.9", "a node of two empties")
     siblings = [*given, _node(first, second)] if kind == 2 else given

@@ -88,6 +88,11 @@ class Replay:
     def directory_root(self) -> bytes:
         return self._directory.root()
 
+    @property
+    def batch_start(self) -> int:
+        """The leaf with which the batch begins that is open."""
+        return self.size - self._blocks
+
     def block(self, time: int, leaf: bytes, block: Block) -> tuple[State | None, State]:
         """The next entry, of kind 0, and its leaf hash: its chain's state before and after."""
         index = self.size

@@ -10,6 +10,7 @@ root that the log signed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ from verifier.errors import Invalid, Misbehaviour, Undecided
 from verifier.fetch import Served
 from verifier.merkle import EMPTY_ROOT, WIDTH, Frontier, prefix_root, tile_levels, tree_root
 from verifier.note import Checkpoint, NoteKey, open_checkpoint
+from verifier.proving import ProvenTree
 from verifier.state import State
+from verifier.tiles import split_hashes
 
 
 class SignedTree(NamedTuple):
@@ -36,6 +39,21 @@ class SignedTree(NamedTuple):
         return contradiction(self.raw, self.tiles, what, exhibits)
 
 
+class Contradiction(NamedTuple):
+    """Two notes, and what proves that they can't both be true (R-80.3)."""
+
+    older: bytes
+    newer: bytes
+    root: bytes
+    proof: list[bytes]
+
+
+class Forked(Misbehaviour):
+    """Two signed checkpoints of which no one tree can be."""
+
+    contradiction: Contradiction | None = None
+
+
 class Follower:
     """Follows a log from checkpoint to checkpoint. `own_tiles` are the roots that were replayed."""
 
@@ -52,6 +70,15 @@ class Follower:
         self._check_continuity(signed)
         self._state.accept(signed.raw)
         return signed
+
+    def replayed(self, raw: bytes) -> Checkpoint:
+        """A checkpoint that may be older than the newest: all under it was replayed."""
+        checkpoint = self._open(raw)
+        if not 0 < checkpoint.size <= self._state.size:
+            raise Undecided(f"only {self._state.size} of {checkpoint.size} entries were replayed")
+        if checkpoint.root != self._replayed_root(checkpoint.size):
+            raise self._other(raw, checkpoint.size)
+        return checkpoint
 
     def _open(self, raw: bytes) -> Checkpoint:
         try:
@@ -80,9 +107,11 @@ class Follower:
         """Not older, that is; a fork is noticed at every size that was replayed."""
         size = checkpoint.size
         if size == accepted.size and checkpoint.root != accepted.root:
-            raise self._fork(raw, f"two signed roots for size {size}")
+            own = self._state.accepted or b""
+            both = Contradiction(own, raw, checkpoint.root, [])
+            raise self._fork(raw, f"two signed roots for size {size}", both)
         if size <= self._state.size and checkpoint.root != self._replayed_root(size):
-            raise self._fork(raw, f"a signed tree of size {size} that is not this log's")
+            raise self._other(raw, size)
         return size >= accepted.size
 
     def _replayed_root(self, size: int) -> bytes | None:
@@ -124,9 +153,9 @@ class Follower:
         if found != self._accepted.root:
             exhibits = {"tiles": b"".join(tiles), "leaves": b"".join(leaves)}
             larger = signed.checkpoint.size
-            raise self._fork(
-                signed.raw, f"the tree of size {larger} does not continue that of {size}", exhibits
-            )
+            sentence = f"the tree of size {larger} does not continue that of {size}"
+            both = self._discontinued(signed, size, found)
+            raise self._fork(signed.raw, sentence, both, exhibits)
         if tiles[: len(self._own_tiles)] != self._own_tiles:
             raise Undecided("the local state is damaged: its tiles are not the accepted tree's")
 
@@ -148,11 +177,51 @@ class Follower:
         accepted = self._state.accepted
         return {"checkpoint": raw} | ({"checkpoint-accepted": accepted} if accepted else {})
 
+    def _other(self, raw: bytes, size: int) -> Forked:
+        """A signed tree of a size that was replayed, and not of this log."""
+        both = None
+        with contextlib.suppress(Undecided, Invalid):
+            tree = self._own_tree()
+            newer = self._state.accepted or b""
+            both = Contradiction(raw, newer, tree.root(size), tree.consistency(size))
+        return self._fork(raw, f"a signed tree of size {size} that is not this log's", both)
+
+    def _own_tree(self) -> ProvenTree:
+        """The accepted tree, all of which was replayed."""
+        size, last = self._state.size, self._state.leaves
+        if self._state.accepted is None or self._open(self._state.accepted).size != size:
+            raise Undecided("not all of the accepted tree was replayed")
+        rest = split_hashes(last, size % WIDTH)
+        tiles = [*self._own_tiles, *([tree_root(rest)] if rest else [])]
+
+        def leaves(number: int) -> list[bytes]:
+            return rest if number * WIDTH + len(rest) == size else self._hashes(number, WIDTH)
+
+        return ProvenTree(tiles, size, leaves)
+
+    def _discontinued(self, signed: SignedTree, size: int, root: bytes) -> Contradiction | None:
+        """That a signed tree has another root at the size of the accepted one."""
+        with contextlib.suppress(Undecided):
+            larger = signed.checkpoint.size
+            tree = ProvenTree(signed.tiles, larger, lambda at: self._hashes(at, signed.width(at)))
+            older = self._state.accepted or b""
+            return Contradiction(older, signed.raw, root, tree.consistency(size))
+        return None
+
+    def _hashes(self, number: int, width: int) -> list[bytes]:
+        return self._served.hashes(0, number, width)
+
     def _fork(
-        self, raw: bytes, sentence: str, exhibits: Mapping[str, bytes] | None = None
-    ) -> Misbehaviour:
+        self,
+        raw: bytes,
+        sentence: str,
+        both: Contradiction | None,
+        exhibits: Mapping[str, bytes] | None = None,
+    ) -> Forked:
         whole = self._checkpoints(raw) | dict(exhibits or {})
-        return Misbehaviour("fork", "R-61.2", sentence, whole, transferable=True)
+        found = Forked("fork", "R-61.2", sentence, whole, transferable=True)
+        found.contradiction = both
+        return found
 
 
 def contradiction(

@@ -168,6 +168,15 @@ class State:
         """Where the evidence lies of misbehaviour that anybody can check, once there is any."""
         return self._meta.get("verdict")
 
+    @property
+    def cosigned(self) -> bytes | None:
+        """What was cosigned last, as `cosign` was given it."""
+        return self._meta.get("cosigned")
+
+    def cosign(self, record: bytes) -> None:
+        """Keeps what is to be cosigned, before it is (R-63.1)."""
+        self._write(cosigned=record)
+
     def accept(self, checkpoint: bytes) -> None:
         """Keeps a checkpoint of the log; with the first one the state becomes that log's."""
         self._write(log=FORMAT + self._log_id, accepted=checkpoint)
@@ -175,9 +184,19 @@ class State:
     def convict(self, evidence: bytes) -> None:
         self._write(verdict=evidence)
 
-    def commit(self, size: int, time: int) -> None:
-        """Everything set so far, as the state at the end of the batch that ends at `size`."""
+    @property
+    def leaves(self) -> bytes:
+        """The leaf hashes of the partial tile at the end of what was committed."""
+        return self._meta.get("leaves") or b""
+
+    def commit(self, size: int, time: int, leaves: bytes = b"") -> None:
+        """Everything set so far, as the state at the end of the batch that ends at `size`.
+
+        `leaves` are the hashes of those behind the last full tile: without them a fork there could
+        be seen and not be proven.
+        """
         self._meta["mode"] = self._mode
+        self._meta["leaves"] = leaves
         self._meta["position"] = size.to_bytes(8, "big") + time.to_bytes(8, "big")
         self._transact(*self._tables)
         self.size, self.time = size, time

@@ -12,8 +12,6 @@ All faults are `Undecided`: a statement that is not given proves nothing.
 
 from __future__ import annotations
 
-import os
-import stat
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
@@ -27,9 +25,9 @@ from verifier.cbor import Many, Shape, decode, encode, fits, flatten
 from verifier.envelope import LOGIN, write_envelope
 from verifier.errors import Malformed, Undecided
 from verifier.fetch import HttpSource, Refused, Source
+from verifier.keyfile import read_private
 
 PREFIX = "keyroll-key-1."
-MAX_KEY_FILE = 128
 PATH = "/v1/audit"
 MAX_LEAVES = 256  # of one answer
 MAX_ANSWER = (1 << 20) + (1 << 16)  # statements of 1 MiB, and what stands around them
@@ -48,19 +46,11 @@ class Poster(Protocol):
 
 def read_seed(path: Path) -> bytes:
     """The seed in a key file: one line, `keyroll-key-1.` and its base64url, for its owner only."""
+    line = read_private(path)
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(MAX_KEY_FILE)
-    except OSError as error:
-        raise Undecided(f"the key file {path} cannot be read: {error.strerror}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise Undecided(f"others can read {path}: run chmod 600 {path}")
-    try:
-        line = data.decode("ascii").rstrip("\n")
         seed = urlsafe_b64decode(line.removeprefix(PREFIX))
     except ValueError:
-        seed, line = b"", ""
+        seed = b""
     if len(seed) != 32 or line != PREFIX + urlsafe_b64encode(seed).decode():
         raise Undecided(f"{path} is not a key file")
     return seed

@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from verifier.cbor import Many, Shape, decode, fits
+from verifier.errors import Malformed
+
+MAX_STATE = 4 * 1_048_576
+UINT, INDEX = range(2**64), range(2**63)
+DEVICE: Shape = (32, 32, range(2), 32, INDEX)
+# User key and devices: a closed user has neither, any other both.
+OPEN: tuple[Shape, Shape] = (32, Many(DEVICE, range(1, 65)))
+CLOSED: tuple[Shape, Shape] = (type(None), Many(DEVICE, range(1)))
+
 
 class Limits(NamedTuple):
     """What no block may exceed; sizes in bytes."""
@@ -103,6 +113,22 @@ def restore(fields: Any) -> State:
         state = LogState(*fields)
         return state._replace(limits=Limits(*state.limits), demands=Demands(*state.demands))
     return UserState(*fields) if fields[0] == 1 else GroupState(*fields)
+
+
+def parse_user(data: bytes) -> UserState:
+    """A stranger's user state, strict in bytes and shape (R-10, R-65.9)."""
+    fields: Any = decode(data, MAX_STATE)
+    if not any(fits(fields, _user_shape(*kind)) for kind in (OPEN, CLOSED)):
+        raise Malformed("R-10.4", "not the state of a user")
+    state = UserState(*fields)
+    if len(state.retired) % 32:
+        raise Malformed("R-65.9", "retired keys are 32 bytes each")
+    return state._replace(devices=[(s, e, kind, by, at) for s, e, kind, by, at in state.devices])
+
+
+def _user_shape(key: Shape, devices: Shape) -> Shape:
+    place: tuple[Shape, ...] = (range(1, 2), 32, INDEX, range(2**53))
+    return (*place, 32, UINT, UINT, key, INDEX, devices, bytes, UINT, UINT)
 
 
 class Place(NamedTuple):

@@ -68,13 +68,19 @@ def encode_to_curve(public: bytes, alpha: bytes) -> bytes:
     raise Malformed("R-36.1", "no point for this input")  # of probability 2^-256
 
 
-def commitment(nonce: bytes, identifier: str) -> bytes:
-    """R-36.5, R-36.6: what stands in a block for an identifier."""
-    data = identifier.encode("utf-8")
+def require_identifier(identifier: str) -> bytes:
+    """R-36.5: its bytes."""
+    data = identifier.encode("utf-8", "surrogatepass")
     if not 1 <= len(data) <= MAX_IDENTIFIER:
         raise Malformed("R-36.5", f"an identifier of {len(data)} bytes")
     if any(character < " " or "\x7f" <= character <= "\x9f" for character in identifier):
         raise Malformed("R-36.5", "a control character in an identifier")
+    return data
+
+
+def commitment(nonce: bytes, identifier: str) -> bytes:
+    """R-36.5, R-36.6: what stands in a block for an identifier."""
+    data = require_identifier(identifier)
     if len(nonce) != 32:
         raise Malformed("R-36.6", "the nonce of a commitment is 32 bytes")
     return sha256(b"\x06" + nonce + data).digest()

@@ -7,6 +7,8 @@ import click
 from ledger.cli.person import Person, person_command
 from ledger.cli.pin_words import pin_facts, tell_pin
 from ledger.cli.words import example, print_json, time_of
+from ledger.cli.worth_words import overdue_facts, overdue_words
+from ledger.log.clock import wall_ms
 
 
 @click.command(epilog=example("keyroll contacts", "keyroll contacts --json"))
@@ -14,7 +16,7 @@ from ledger.cli.words import example, print_json, time_of
 async def contacts(person: Person) -> None:
     """List whom you looked up, as you last saw them. No server is asked.
 
-    Answers that auditors have yet to cover are counted: some that stay so are an alarm.
+    Answers that auditors have yet to cover are counted: those that stay so for a day are an alarm.
     """
     with person.home.trust(person.settings.log_id) as trust:
         names: dict[bytes, list[str]] = {}
@@ -22,13 +24,15 @@ async def contacts(person: Person) -> None:
             names.setdefault(label, []).append(identifier)
         pins = [pin for label in trust.labels() if (pin := trust.pin(label))]
         view, unsettled = trust.view(), trust.unsettled()
+        overdue = trust.overdue(wall_ms())
     if person.as_json:
         print_json(
             {
                 "size": view.size,
                 "root": view.root.hex(),
                 "time": view.time,
-                "unsettled": [{"size": one.size, "time": one.time} for one in unsettled],
+                "unsettled": overdue_facts(unsettled),
+                "overdue": overdue_facts(overdue),
                 "contacts": [
                     {"identifiers": names.get(pin.label, []), **pin_facts(pin)} for pin in pins
                 ],
@@ -40,3 +44,5 @@ async def contacts(person: Person) -> None:
     if unsettled:
         since = time_of(unsettled[0].time)
         click.echo(f"answers that auditors have yet to cover: {len(unsettled)}, since {since}")
+    if overdue:
+        click.echo(overdue_words(overdue))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import click
 from rich.console import Console
@@ -20,7 +21,17 @@ from ledger.rules.stale import Reason
 _SHORT = 16
 
 
-def name_of(user: User, label: bytes) -> str:
+class Reader(Protocol):
+    """Who is told."""
+
+    @property
+    def label(self) -> bytes: ...
+
+    @property
+    def identifier(self) -> str: ...
+
+
+def name_of(user: Reader, label: bytes) -> str:
     """How to call somebody: only one's own identifier is known for sure."""
     return user.identifier if label == user.label else label.hex()[:_SHORT]
 
@@ -86,12 +97,12 @@ def way_facts(way: Because, label: bytes) -> dict[str, object]:
     }
 
 
-def print_group(group: Group, view: View) -> None:
+def print_group(user: Reader, label: bytes, view: View) -> None:
     """A group for people."""
-    user, state = group.user, view.state
+    state = view.state
     kind = Kind(view.membership.kind).name.lower()
     closed = ", closed" if state.closed else ""
-    click.echo(f"{group.label.hex()}\n{kind}, since {time_of(state.born)}{closed}")
+    click.echo(f"{label.hex()}\n{kind}, since {time_of(state.born)}{closed}")
     table = Table("who", "role", "by way of")
     for member in view.members:
         through = name_of(user, member.through) if member.through else ""
@@ -100,7 +111,7 @@ def print_group(group: Group, view: View) -> None:
     print_reasons(user, view.reasons)
 
 
-def print_reasons(user: User, reasons: Iterable[Reason]) -> None:
+def print_reasons(user: Reader, reasons: Iterable[Reason]) -> None:
     found = list(_lines(user, reasons))
     for line in found:
         click.echo(line)
@@ -108,7 +119,7 @@ def print_reasons(user: User, reasons: Iterable[Reason]) -> None:
         click.echo("encrypt nothing to it until an admin acts, such as: keyroll groups rotate")
 
 
-def _lines(user: User, reasons: Iterable[Reason], indent: str = "") -> Iterable[str]:
+def _lines(user: Reader, reasons: Iterable[Reason], indent: str = "") -> Iterable[str]:
     for reason in reasons:
         yield f"{indent}stale: {name_of(user, reason.label)} {reason.cause.value}"
         yield from _lines(user, reason.within, indent + "  ")

@@ -186,7 +186,7 @@ async def show(person: Person, group: str | None) -> None:
         if person.as_json:
             print_json(facts(opened.label, view))
         else:
-            print_group(opened, view)
+            print_group(user, opened.label, view)
 
 
 @groups.command(epilog=example("keyroll groups why 90ab 11d4"))

@@ -14,6 +14,7 @@ from ledger.server.home import Home
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 _LIMITS, _DEMANDS = Limits(), Demands()
+_COSIGNERS = click.IntRange(*Demands.RANGES[0])
 
 
 @click.command(
@@ -31,6 +32,8 @@ _LIMITS, _DEMANDS = Limits(), Demands()
 @click.option("--max-block-bytes", default=_LIMITS.max_block_bytes, show_default=True)
 @click.option("--max-retired", default=_LIMITS.max_retired, show_default=True)
 @click.option("--max-age", default=_DEMANDS.max_age // 1000, show_default=True, help="Seconds.")
+@click.option("--witnesses", type=_COSIGNERS, default=0, show_default=True, help="Must cosign.")
+@click.option("--auditors", type=_COSIGNERS, default=0, show_default=True, help="Must cosign.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def init(
     directory: Path,
@@ -38,6 +41,8 @@ def init(
     app: Path,
     heartbeat: int,
     max_age: int,
+    witnesses: int,
+    auditors: int,
     as_json: bool,
     **rest: int,
 ) -> None:
@@ -47,7 +52,8 @@ def init(
     block; back up DIRECTORY/keys, without which the log ends.
     """
     limits = _within(rest)
-    terms = Terms(origin, heartbeat * 1000, limits, Demands(max_age=max_age * 1000))
+    demands = Demands(witnesses, auditors, max_age * 1000)
+    terms = Terms(origin, heartbeat * 1000, limits, demands)
     log_id = found_home(Home(directory), terms, AppKeys.read(app))
     if as_json:
         print_json({"log_id": log_id.hex(), "origin": origin, "directory": str(directory)})

@@ -8,9 +8,25 @@ from rich.table import Table
 
 from ledger.cli.person import event_facts, event_words
 from ledger.cli.words import time_of
-from ledger.client.pins import Pin
+from ledger.client.pins import Found, Pin, Standing
 from ledger.format.bodies import DeviceKind
 from ledger.rules.state import Device, UserState
+
+STANDINGS = {
+    Standing.SIGNED: "signed by the log; no auditor is asked for",
+    Standing.PROVISIONAL: "signed by the log; auditors have yet to cover it",
+    Standing.SETTLED: "covered by auditors",
+}
+
+
+def found_facts(found: Found) -> dict[str, object]:
+    """How far an answer goes, for JSON."""
+    return {
+        "label": found.label.hex(),
+        "found": found.pin is not None,
+        "known": found.known,
+        "standing": found.standing.value,
+    }
 
 
 def pin_facts(pin: Pin) -> dict[str, object]:

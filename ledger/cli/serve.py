@@ -46,7 +46,8 @@ def serve(
     """Serve the log in DIRECTORY.
 
     Prints its address when it is ready, and runs until SIGTERM or SIGINT; what was taken by then is
-    answered. Put a proxy with TLS in front of it.
+    answered. Put a proxy with TLS in front of it. Witnesses, without whom nothing is published, and
+    auditors are named in policies beside DIRECTORY/config.toml, which says how.
     """
     home = Home(directory).check()
     if confirm_restored:

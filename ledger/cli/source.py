@@ -1,4 +1,4 @@
-"""Where `status` and `show` read from: a log's directory, or a server, which is believed.
+"""Where `status`, `show` and `proof` read from: a log's directory, or a server, which is believed.
 
 >>> with open_source("http://127.0.0.1:8480") as source:      # doctest: +SKIP
 ...     source.entry(0)
@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 from ledger.errors import MalformedInput, TransportError, UsageError
 from ledger.format import wire
+from ledger.server import proofs
 from ledger.server.home import Home
 from ledger.server.service import facts
 from ledger.store.lmdb import LmdbStore
@@ -42,6 +43,12 @@ class Source(Protocol):
     def entry(self, index: int) -> bytes:
         """The entry of a leaf. Raises `UsageError` if there is none."""
 
+    def tlog_proof(self, index: int) -> bytes:
+        """The tlog-proof of an entry, likewise."""
+
+    def receipt(self, index: int) -> bytes:
+        """The COSE Receipt of an entry, likewise."""
+
 
 @contextmanager
 def open_source(place: str) -> Iterator[Source]:
@@ -49,17 +56,19 @@ def open_source(place: str) -> Iterator[Source]:
     if place.startswith(("http://", "https://")):
         yield _Server(place.rstrip("/"))
         return
-    store = LmdbStore(Home(Path(place)).check().log, unconfirmed=True)
+    home = Home(Path(place)).check()
+    store = LmdbStore(home.log, unconfirmed=True)
     try:
         with store.reader() as reader:
-            yield _Directory(reader)
+            yield _Directory(reader, home)
     finally:
         store.close()
 
 
 class _Directory:
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, home: Home) -> None:
         self._reader = reader
+        self._home = home
 
     def facts(self) -> dict[str, object]:
         return facts(self._reader)
@@ -72,10 +81,16 @@ class _Directory:
         return [(index, self.entry(index)) for index in indices]
 
     def entry(self, index: int) -> bytes:
-        size = self._reader.head.size
-        if index >= size:
-            raise UsageError(f"there is no entry {index}: the tree has {size}")
+        _require(index, self._reader.head.size)
         return self._reader.entries(index, index + 1)[0]
+
+    def tlog_proof(self, index: int) -> bytes:
+        _require(index, self._reader.head.size)
+        return proofs.tlog_proof(self._reader, index)
+
+    def receipt(self, index: int) -> bytes:
+        _require(index, self._reader.head.size)
+        return proofs.receipt(self._reader, index, self._home.log_key())
 
 
 class _Server:
@@ -96,12 +111,16 @@ class _Server:
                 return found
 
     def entry(self, index: int) -> bytes:
-        size = self.facts()["size"]
-        if not isinstance(size, int) or index >= size:
-            raise UsageError(f"there is no entry {index}: the tree has {size}")
+        size = _require(index, self.facts()["size"])
         number, place = divmod(index, WIDTH)
         bundle = Bundle(number, tile_width(0, number, size))
         return decode_bundle(self._get(f"/{bundle.path()}"), bundle.width)[place]
+
+    def tlog_proof(self, index: int) -> bytes:
+        return self._get(f"/v1/proofs/tlog?index={index}")
+
+    def receipt(self, index: int) -> bytes:
+        return self._get(f"/v1/receipts/{index}")
 
     def _get(self, path: str) -> bytes:
         try:
@@ -114,6 +133,13 @@ class _Server:
         if len(data) > _MAX_BYTES:
             raise MalformedInput("R-10.1", f"{self._url}{path} is longer than any answer may be")
         return data
+
+
+def _require(index: int, size: object) -> int:
+    """The tree's size, if it is one and beyond `index`."""
+    if not isinstance(size, int) or index >= size:
+        raise UsageError(f"there is no entry {index}: the tree has {size}")
+    return size
 
 
 def _detail(error: HTTPError) -> str:

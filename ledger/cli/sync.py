@@ -17,11 +17,14 @@ async def sync(person: Person) -> None:
     misbehaving, the evidence is kept in your home directory.
     """
     async with person.log() as log:
+        covered = await log.covered() if log.policy.asks_auditors(log.replica.log) else 0
         head = log.replica.head
+        words = f"verified {head.size} entries to {time_of(head.time)}, root {head.root.hex()}"
         person.tell(
-            f"verified {head.size} entries to {time_of(head.time)}, root {head.root.hex()}",
+            f"{words}; auditors cover {covered} of them" if covered else words,
             size=head.size,
             root=head.root.hex(),
             time=head.time,
             log_id=log.log_id.hex(),
+            covered=covered,
         )

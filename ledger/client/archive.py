@@ -12,7 +12,7 @@ with the bytes. One that withholds a wish to leave goes unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,15 +20,17 @@ from ledger.client import groups
 from ledger.client.account import DeviceSecret
 from ledger.client.groups import Deed, Member, Resolved
 from ledger.client.history import Step
+from ledger.client.known import Copy
 from ledger.client.user import User
-from ledger.errors import LogMisbehaved, Refused, UsageError
+from ledger.errors import LogMisbehaved, NotAMember, Refused, UsageError
+from ledger.format import block as blocks
 from ledger.format import cose
 from ledger.format.statement import Role
 from ledger.format.wire import StatementAnswer, StatementRequest
 from ledger.rules import stale
 from ledger.rules.membership import Kind, Membership, live_key
 from ledger.rules.stale import Reason
-from ledger.rules.state import Chain, GroupState, LogState
+from ledger.rules.state import Chain, GroupState
 
 _FORBIDDEN = 403
 
@@ -62,35 +64,6 @@ class View:
         return self.resolved.membership
 
 
-class Copy(Protocol):
-    """What is known here of chains and of statements: a replica fills it, and lookups do."""
-
-    @property
-    def note(self) -> bytes:
-        """The newest checkpoint accepted."""
-
-    def chain(self, label: bytes) -> Chain | None:
-        """The chain of a label."""
-
-    def history(self, label: bytes, after: Chain | None = None) -> list[Step]:
-        """What each block of a chain did, or each one `after`."""
-
-    def log_history(self) -> list[LogState]:
-        """The log's own states, one a block of its chain."""
-
-    def resolved(self, group: bytes) -> Resolved | None:
-        """What was last verified of a group's statements."""
-
-    def statements(self, group: bytes) -> list[bytes]:
-        """The statements that led there."""
-
-    def keep(self, group: bytes, resolved: Resolved, statements: Sequence[bytes]) -> None:
-        """Remember statements, now verified."""
-
-    def check_group(self, group: bytes) -> None:
-        """Compare what is kept of a group's statements with its chain."""
-
-
 class Source(Protocol):
     """Where statements are asked for."""
 
@@ -104,6 +77,12 @@ class Source(Protocol):
 
     async def statements(self, request: StatementRequest, signer: cose.Signer) -> StatementAnswer:
         """A run of a group's statements, and wishes to leave it; unchecked."""
+
+    async def statement_proof(self, group: bytes, statements: Sequence[bytes]) -> bytes | None:
+        """The evidence file against the last of these, a group's from its first block on."""
+
+    async def want(self, labels: Iterable[bytes], *, after: bytes | None = None) -> None:
+        """See to it that the chains of `labels` are known, as of `after`'s chain or later."""
 
 
 class Reader(Protocol):
@@ -157,11 +136,18 @@ class Records:
 
         The user is a member of it, or of the compound group `through` that holds it.
         """
+        await self._log.want([group])
         self.state(group)
         known = self._replica.resolved(group)
         start = known.chain.length if known else 0
         statements, leaves = await self.fetch(group, through or group, start)
-        resolved = self._resolve(group, known, statements)
+        told = [*self._replica.statements(group), *statements]
+        await self._log.want(groups.named(told), after=group)
+        try:
+            resolved = self._resolve(group, known, statements)
+        except LogMisbehaved as error:
+            error.proof = await self._proof(group, statements, error)
+            raise
         log_id, chains = self._log.log_id, self._replica.chain
         leaving = groups.leaving(group, resolved.membership, leaves, chains, log_id)
         return Reading(resolved, leaving)
@@ -226,6 +212,16 @@ class Records:
         assert known  # a chain has a first block
         return known
 
+    async def _proof(
+        self, group: bytes, statements: list[bytes], error: LogMisbehaved
+    ) -> bytes | None:
+        """The evidence file against a statement. One that is withheld can't be proven to others."""
+        if "statement" not in error.evidence or error.rule == "R-56.2":
+            return None
+        seq = blocks.parse(error.evidence["block"]).seq
+        told = [*self._replica.statements(group), *statements]
+        return await self._log.statement_proof(group, told[: seq + 1])
+
     def _reasons(
         self, reading: Reading, within: Mapping[bytes, tuple[Reason, ...]]
     ) -> tuple[Reason, ...]:
@@ -248,6 +244,6 @@ class Archive(Records):
         self.user = user
 
 
-def _no_member(group: bytes) -> UsageError:
+def _no_member(group: bytes) -> NotAMember:
     who = f"only its members, and those whom one lets, read who is in the group {group.hex()}"
-    return UsageError(f"{who}; by what the server says, you are none of them now")
+    return NotAMember(f"{who}; by what the server says, you are none of them now")

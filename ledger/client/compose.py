@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.client.account import DeviceSecret
-from ledger.client.replica import Replica
+from ledger.client.known import Known
 from ledger.format import block, cose
 from ledger.format.block import Anchor
 from ledger.format.bodies import (
@@ -50,7 +50,7 @@ class Place:
     anchor: Anchor
 
     @classmethod
-    def after(cls, replica: Replica, label: bytes) -> Place:
+    def after(cls, replica: Known, label: bytes) -> Place:
         """At the end of `label`'s chain, as `replica` shows it."""
         chain = replica.chain(label)
         seq, prev = (chain.length, chain.state.head) if chain else (0, ZERO_HASH)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ledger.client.database import LocalFile, open_file, told
 from ledger.client.history import Event, Step, events
-from ledger.client.replica import Replica
+from ledger.client.known import Known
 from ledger.errors import LogMisbehaved, UsageError
 from ledger.rules.state import UserState
 
@@ -79,7 +79,7 @@ class Contacts(LocalFile):
         with told():
             return [Pin(*row) for row in self._db.execute("SELECT * FROM pins ORDER BY label")]
 
-    def look(self, replica: Replica, label: bytes) -> Contact:
+    def look(self, replica: Known, label: bytes) -> Contact:
         """How this person stands. Raises `LogMisbehaved` if it is not what was pinned, gone on."""
         pin = self._pin(label)
         steps = replica.history(label)
@@ -109,7 +109,7 @@ class Contacts(LocalFile):
         return Pin(*row) if row else None
 
 
-def _check(pin: Pin, steps: list[Step], replica: Replica) -> None:
+def _check(pin: Pin, steps: list[Step], replica: Known) -> None:
     """R-61.2 for one chain: what was pinned is a beginning of what is there."""
     if replica.head.size <= pin.index:
         raise UsageError(

@@ -80,6 +80,7 @@ class Group:
         roles = {**(members or {}), user.label: Role.ADMIN}
 
         async def build() -> Submission:
+            await user.log.want(roles)
             change = Change(tuple(group._put(label, role) for label, role in roles.items()))
             group._keep(new)
             place, author = group._place(), group._author()
@@ -154,7 +155,7 @@ class Group:
             known = view.membership
             return Change(tuple(one for one in puts if _epoch(known, one.label) != one.epoch))
 
-        await self._update(intend)
+        await self._update(intend, named=labels)
 
     async def remove(self, *labels: bytes) -> None:
         """Take out users or groups, and rotate."""
@@ -182,7 +183,7 @@ class Group:
                 raise UsageError(f"{label.hex()} is no user in the group now: add them first")
             return Change((put,))
 
-        await self._update(intend)
+        await self._update(intend, named=[label])
 
     async def rotate(self) -> None:
         """Give the group new keys, unless another admin just did."""
@@ -201,11 +202,17 @@ class Group:
 
         await self.user.writer.write(build, unless=lambda: self.state.closed, again=AGAIN)
 
-    async def _update(self, intend: Intent, without: Collection[bytes] = ()) -> None:
-        """Have a change made by an admin, with what is due, unless nothing is left to do."""
+    async def _update(
+        self, intend: Intent, *, without: Collection[bytes] = (), named: Collection[bytes] = ()
+    ) -> None:
+        """Have a change made by an admin, with what is due, unless nothing is left to do.
+
+        `without` are about to go, `named` may come in.
+        """
         new = GroupSecret.generate()
 
         async def build() -> Submission | None:
+            await self.user.log.want(named)
             view = await self._archive.view(self.label, without)
             self._check_admin(view)
             known, own = view.membership, self.user.label

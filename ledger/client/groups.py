@@ -18,6 +18,7 @@ breaks a rule stops it, with `LogMisbehaved` and the bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -209,6 +210,19 @@ def why(deeds: Iterable[Deed], label: bytes) -> tuple[Deed, ...]:
         if put:
             found.append(deed)
     return tuple(found)
+
+
+def named(statements: Iterable[bytes]) -> list[bytes]:
+    """All whom these, unchecked, name: their authors, and who comes in. Ascending.
+
+    One that is no statement is told when it is judged.
+    """
+    found: set[bytes] = set()
+    for raw in statements:
+        with suppress(MalformedInput):
+            terms = Statement.parse(raw).terms
+            found |= {terms.author, *(put.label for put in terms.put)}
+    return sorted(found)
 
 
 def naming(deeds: Iterable[Deed], label: bytes) -> tuple[Deed, ...]:

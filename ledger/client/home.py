@@ -28,8 +28,10 @@ from pathlib import Path
 
 from ledger.client import light, light_evidence
 from ledger.client.account import FileVault, write_secretly
+from ledger.client.asking import Asking
 from ledger.client.contacts import Contacts
 from ledger.client.gossip import Accepted
+from ledger.client.known import Known
 from ledger.client.light_session import LightLog
 from ledger.client.policy import NOBODY, Policy
 from ledger.client.replica import Replica
@@ -121,7 +123,7 @@ class Home:
             yield log
             self.remember(settings)
 
-    def contacts(self, log: Log) -> Contacts:
+    def contacts(self, log: Asking[Known]) -> Contacts:
         """The pins of this person."""
         return Contacts.open(self.path / "contacts.db", log.log_id)
 

@@ -14,8 +14,10 @@ proven to go on from what was held, and says what is to be held from now on: `le
 | --- | --- |
 | `MalformedInput` | bytes that no honest server sends: R-65.1 to R-65.3 |
 | `LogMisbehaved` | the log signed what can't be: R-65.3 to R-65.9; R-61.2 for two checkpoints |
-| `NotFresh` | R-61.3; R-65.9 while auditors have yet to cosign |
+| `NotFresh` | R-61.3, R-62.9 |
+| `NotCosigned` | R-62.8 without a quorum of witnesses; R-65.9 while auditors have yet to cosign |
 | `UsageError` | question, policy and what is held do not belong together |
+| `UnusablePolicy` | the policy is of no use for this log |
 
 Evidence holds `checkpoint`, `bundle`, `asked`, and of what was held, where it is contradicted,
 `accepted` (the checkpoint) or `pin` (the record of the chain).
@@ -26,55 +28,71 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 
 from ledger.client import light_chain
 from ledger.client import verify as replays
+from ledger.client.history import Step
 from ledger.client.light_chain import Place, citing
-from ledger.client.pins import Found, Held, LogView, Outcome, Pin, Policy, Standing
+from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin, Standing
+from ledger.client.policy import Policy, missing
 from ledger.client.tidings import moved
 from ledger.client.verify import Claim
-from ledger.errors import LogMisbehaved, MalformedInput, NotFresh, RuleViolation, UsageError
+from ledger.errors import LogMisbehaved, MalformedInput, NotCosigned, RuleViolation, UsageError
 from ledger.format import block as blocks
-from ledger.format import checkpoint as checkpoints
 from ledger.format import entry
 from ledger.format.bodies import ZERO_HASH
-from ledger.format.lookup import Answer, Bundle, ChainPart, LookupRequest, Mode, Query
-from ledger.format.note import Verifier, open_note
+from ledger.format.lookup import (
+    MAX_WHOLE_BYTES,
+    Answer,
+    Bundle,
+    ChainPart,
+    Link,
+    LookupRequest,
+    Mode,
+    Query,
+)
 from ledger.log.commit import Head
 from ledger.rules.state import Chain, LogState, UserState, parse_state
 from ledger.tree import vrf
-from ledger.tree.directory_proof import verify_absent, verify_present
+from ledger.tree.directory_proof import verify_absent
 from ledger.tree.merkle import leaf_hash, verify_consistency, verify_inclusion
 
 
 def verify(data: bytes, asked: LookupRequest, held: Held, policy: Policy, now: int) -> Outcome:
     """What the bundle `data` proves as an answer to `asked`, in the order of R-65."""
     _check_asked(asked, held, policy)
-    bundle = Bundle.decode(data)
+    bundle = Bundle.decode(data, MAX_WHOLE_BYTES)
     _check_shape(bundle, asked)
     log = founding(bundle.first, held.view)
-    required = _required(policy, log)
-    claim, cosigned = _claim(bundle, log, held.view, policy)
+    policy.check(log)
+    claim = _continuing(signed(bundle.checkpoint, log, policy, now), held.view, bundle.consistency)
+    quorum_time = policy.quorum_time(claim.cosigned, log)
     evidence = claim.evidence | {"bundle": data, "asked": asked.encode()}
-    _check_included(bundle, claim)
+    check_included(bundle, claim)
     with _blaming(evidence):
         place = _end(bundle.last, claim, held.view)
-        demanded = log.demands.max_age
-        _check_fresh(place, claim, min(policy.max_age or demanded, demanded), now)
-        if policy.mode == Mode.AUDITED and cosigned < required:
-            raise NotFresh("R-65.9", f"{cosigned} auditors cosigned it, {required} are asked for")
-        chain = _log_chain(bundle, place, held.view)
+        head = Head(place.size, place.root, place.time)
+        replays.check_not_ahead(head, now, claim.note, quorum_time)
+        replays.check_age(head, now, policy.max_age_for(log), claim.note, quorum_time)
+        standing = _standing(claim, log, policy)
+        log_steps = _log_steps(bundle, place, held.view)
     first = bundle.first or held.view.first
-    view = LogView(place.log_id, first, claim.note, place.size, place.root, place.time, chain)
+    chain = (*held.view.chain, *(step.chain for step in log_steps))
+    shown = place.size if bundle.log else held.view.shown
+    tree = claim.note, place.size, place.root, place.time
+    view = LogView(place.log_id, first, *tree, chain, shown)
     place = replace(place, states=view.states)
-    standing, found = _standing(cosigned, required), []
+    found = []
     for query, answer in zip(asked.queries, bundle.answers, strict=False):
         with _blaming(evidence | _pinned(held.pins.get(answer.label))):
             one = _answer(query, answer, place, held, policy.mode, log.vrf_key)
+            if policy.mode == Mode.REPLAY:
+                _check_admitted(one, held.admitted.get(one.label, ()), place)
             one = replace(one, standing=standing)
             found.append(moved(one, held.own, place.time, data) if one.pin else one)
     rest = asked.queries[len(found) :]
-    return Outcome(tuple(found), view, standing, rest, asked.encode(), data)
+    return Outcome(tuple(found), view, standing, rest, asked.encode(), data, tuple(log_steps))
 
 
 def joined(outcome: Outcome, view: LogView, proof: Sequence[bytes]) -> Outcome:
@@ -86,23 +104,57 @@ def joined(outcome: Outcome, view: LogView, proof: Sequence[bytes]) -> Outcome:
             raise MalformedInput("R-65.3", f"time goes back from {view.time} to {new.time}")
         if new.chain and new.chain[: len(view.chain)] != view.chain:
             raise MalformedInput("R-65.7", "the log's own chain is not the one that was seen")
-    return replace(outcome, view=replace(new, chain=new.chain or view.chain))
+        if new.chain and view.chain:
+            new_steps = outcome.log_steps[len(view.chain) :]
+            light_chain.check_not_hidden([step.index for step in new_steps], view.shown)
+    if new.chain:
+        return outcome
+    return replace(outcome, view=replace(new, chain=view.chain, shown=view.shown))
 
 
-def covered(note: bytes, view: LogView, policy: Policy, proof: Sequence[bytes]) -> int:
-    """Up to which size the cosigned checkpoint `note` settles answers; 0 if it has not the quorum.
+def own_step(outcome: Outcome, own: Own | None) -> Step | None:
+    """The newest block that one's own devices signed, if nobody has checked its anchor yet.
 
-    It lies in the tree of `view`, by a consistency proof from its size on. Raises `MalformedInput`,
-    and `LogMisbehaved` (R-61.2) for one that does not.
+    That of a chain's newest block was checked (R-65.8). Whoever else wrote since may have seen
+    another tree.
+    """
+    for found in outcome.found:
+        if own and found.label == own.label:
+            signed = [
+                one for one in found.steps if own.keys.intersection(one.block.envelope.signers)
+            ]
+            return signed[-1] if signed and signed[-1] is not found.steps[-1] else None
+    return None
+
+
+def check_own_anchor(step: Step, outcome: Outcome, proof: Sequence[bytes]) -> None:
+    """R-44.2: what one's own device had seen when it wrote is in the tree that is shown now."""
+    anchor, view = step.block.anchor, outcome.view
+    with _blaming(outcome.evidence):
+        try:
+            verify_consistency(anchor.size, view.size, proof, anchor.root, view.root)
+        except MalformedInput as error:
+            detail = f"the anchor of this user's block at leaf {step.index} is not in the tree"
+            raise MalformedInput("R-44.2", f"{detail}: {error.detail}") from error
+
+
+def covered(
+    note: bytes, view: LogView, policy: Policy, proof: Sequence[bytes], now: int
+) -> LogView | None:
+    """What the cosigned checkpoint `note` settles, all of this view's size and below (R-63.5).
+
+    None if it has not the auditors' quorum. `proof` is the consistency proof between it and the
+    checkpoint held, whichever is the newer. Raises `MalformedInput`, and `LogMisbehaved` (R-61.2).
     """
     log = founding(None, view)
-    required = _required(policy, log)
-    claim, cosigned = open_cosigned(note, log, policy.auditors)
-    if claim.size > view.size:
-        raise UsageError("that checkpoint is newer than what was seen: look something up first")
-    newest = LogView(view.log_id, note=note, size=claim.size, root=claim.root)
-    _continuing(Claim(view.note, view.size, view.root), newest, proof)
-    return claim.size if required and cosigned >= required else 0
+    policy.check(log)
+    claim = signed(note, log, policy, now)
+    shown = replace(view, note=note, size=claim.size, root=claim.root)
+    if claim.size >= view.size:
+        _continuing(claim, view, proof)
+    else:
+        _continuing(Claim(view.note, view.size, view.root), shown, proof)
+    return shown if policy.covers(claim.cosigned, log) else None
 
 
 @contextmanager
@@ -121,18 +173,14 @@ def _pinned(pin: Pin | None) -> dict[str, bytes]:
     return {"pin": pin.chain.record()} if pin else {}
 
 
-def _required(policy: Policy, log: LogState) -> int:
-    """How many auditors must have cosigned before an answer is settled (R-65.9)."""
-    required = policy.required(log)
-    if policy.mode == Mode.AUDITED and required > len(policy.auditors):
-        raise UsageError(f"R-65.9: this log demands {required} auditors: name as many")
-    return required
-
-
-def _standing(cosigned: int, required: int) -> Standing:
-    if not required:
-        return Standing.SIGNED
-    return Standing.SETTLED if cosigned >= required else Standing.PROVISIONAL
+def _standing(claim: Claim, log: LogState, policy: Policy) -> Standing:
+    """How far answers under this checkpoint go. In audited mode they go all the way (R-65.9)."""
+    if policy.covers(claim.cosigned, log):
+        return Standing.SETTLED
+    if policy.mode == Mode.AUDITED:
+        detail = "auditors have yet to cosign it: ask again later, or without the audited mode"
+        raise NotCosigned("R-65.9", detail, missing(policy.auditors, claim.cosigned))
+    return Standing.PROVISIONAL if policy.asks_auditors(log) else Standing.SIGNED
 
 
 # --- the question, and the answer's shape
@@ -154,6 +202,8 @@ def _check_shape(bundle: Bundle, asked: LookupRequest) -> None:
         )
     if (bundle.first is None) != bool(asked.log_held) or (bundle.log is None) == replayed:
         raise MalformedInput("R-65.1", "the first entry or the log's chain has no place here")
+    if bundle.log and bundle.first and bundle.log.links[:1] != (Link(0, bundle.first),):
+        raise MalformedInput("R-65.1", "the log's chain does not begin with its first entry")
     if not asked.old and bundle.consistency:
         raise MalformedInput("R-65.1", "a consistency proof from nothing")
     for query, answer in zip(asked.queries, bundle.answers, strict=False):
@@ -162,9 +212,9 @@ def _check_shape(bundle: Bundle, asked: LookupRequest) -> None:
 
 
 def _is_shaped(answer: Answer, by_identifier: bool, replayed: bool) -> bool:
-    there, links = answer.chain.length > 0, bool(answer.chain.links)
-    absent_is_bare = there or (answer.chain.accumulator == ZERO_HASH and not links)
-    return absent_is_bare and (
+    part, there, links = answer.chain, answer.chain.length > 0, bool(answer.chain.links)
+    absent_is_bare = part.accumulator == part.digest == ZERO_HASH and not links
+    return (there or absent_is_bare) and (
         (answer.vrf_proof is not None) == by_identifier
         and (answer.opening is not None) == (by_identifier and there)
         and (answer.state is not None) == (there and not replayed)
@@ -191,12 +241,6 @@ def founding(first: bytes | None, view: LogView) -> LogState:
     return log
 
 
-def _claim(bundle: Bundle, log: LogState, view: LogView, policy: Policy) -> tuple[Claim, int]:
-    """The checkpoint, consistent with the one held, and how many auditors cosigned it (R-65.2)."""
-    claim, cosigned = open_cosigned(bundle.checkpoint, log, policy.auditors)
-    return _continuing(claim, view, bundle.consistency), cosigned
-
-
 def _continuing(claim: Claim, view: LogView, proof: Sequence[bytes]) -> Claim:
     """R-61.2: the checkpoint does not contradict the one held."""
     claim = replays.against(claim, Head(view.size, view.root), view.note)
@@ -208,20 +252,13 @@ def _continuing(claim: Claim, view: LogView, proof: Sequence[bytes]) -> Claim:
     return claim
 
 
-def open_cosigned(note: bytes, log: LogState, auditors: Sequence[Verifier]) -> tuple[Claim, int]:
-    """The checkpoint in `note`, which this log signed, and how many of `auditors` cosigned it."""
+def signed(note: bytes, log: LogState, policy: Policy, now: int) -> Claim:
+    """The checkpoint in `note`, which this log signed, and whose cosignatures count (R-65.2)."""
     with citing("R-65.2"):
-        signer = replays.verifier_of(log)
-        parsed, verified = open_note(note, [signer, *auditors])
-        found = checkpoints.parse(parsed.text)
-        if found.origin != log.origin or signer not in [one.verifier for one in verified]:
-            raise MalformedInput("R-60.9", "the checkpoint is not signed by this log")
-    if found.size < replays.MIN_SIZE:
-        raise replays.too_small(found.size, note)
-    return Claim(note, found.size, found.root), len(verified) - 1
+        return replays.signed(note, log, policy, now)
 
 
-def _check_included(bundle: Bundle, claim: Claim) -> None:
+def check_included(bundle: Bundle, claim: Claim) -> None:
     """R-65.3: what is shown as the last entry is the one."""
     with citing("R-65.3"):
         leaf = leaf_hash(bundle.last)
@@ -239,21 +276,14 @@ def _end(last: bytes, claim: Claim, view: LogView) -> Place:
     return Place(view.log_id, claim.size, claim.root, item.time, item.body)
 
 
-def _check_fresh(place: Place, claim: Claim, max_age: int, now: int) -> None:
-    head = Head(place.size, place.root, place.time)
-    replays.check_not_ahead(head, now, claim.note)
-    replays.check_age(head, now, max_age, claim.note)
-
-
-def _log_chain(bundle: Bundle, place: Place, view: LogView) -> tuple[Chain, ...]:
-    """The log's own chain to the end of the tree; in audited mode, what is held of it."""
+def _log_steps(bundle: Bundle, place: Place, view: LogView) -> list[Step]:
+    """What the bundle brings of the log's own chain; nothing in audited mode."""
     if bundle.log is None:
-        return view.chain
-    chain = light_chain.replay_log(place, bundle.log, view.chain)
-    if not chain or (bundle.first and bundle.first != bundle.log.links[0].entry):
-        raise MalformedInput("R-65.2", "the log's chain does not begin with its first entry")
-    _check_present(chain[-1], blocks.LOG_LABEL, bundle.log, place)
-    return chain
+        return []
+    steps = light_chain.replay_log(place, bundle.log, view.chain)
+    if view.chain:
+        light_chain.check_not_hidden([step.index for step in steps], view.shown)
+    return steps
 
 
 # --- one answer
@@ -267,13 +297,13 @@ def _answer(
     if not answer.chain.length:
         _check_absent(label, answer.chain, place, before)
         return Found(query, label)
+    light_chain.check_present(place, label, answer.chain)
     if mode == Mode.AUDITED:
-        found = _audited(query, answer, label, before)
+        found = _audited(query, answer, place, label, before)
     else:
         found = _replayed(query, answer, place, label, before)
-    assert found.pin
-    _check_present(found.pin.chain, label, answer.chain, place)
-    if isinstance(query.of, str):
+    light_chain.check_not_hidden(found.new_leaves, held.shown(label))
+    if isinstance(query.of, str) and found.pin:
         _check_opening(query.of, answer, found.pin.chain)
     return found
 
@@ -287,12 +317,6 @@ def _label(query: Query, answer: Answer, vrf_key: bytes) -> bytes:
     if label != answer.label:
         raise MalformedInput("R-65.4", "the answer is for another label")
     return label
-
-
-def _check_present(chain: Chain, label: bytes, part: ChainPart, place: Place) -> None:
-    """R-65.5; where the state was computed, or was given, R-65.9 is in it."""
-    with citing("R-65.5"):
-        verify_present(label, chain.value, part.proof, place.directory)
 
 
 def _check_absent(label: bytes, part: ChainPart, place: Place, before: Pin | None) -> None:
@@ -316,24 +340,37 @@ def _check_opening(identifier: str, answer: Answer, chain: Chain) -> None:
 def _replayed(
     query: Query, answer: Answer, place: Place, label: bytes, before: Pin | None
 ) -> Found:
-    """R-65.7, R-65.8: the state that the blocks lead to, from what was held."""
+    """R-65.7 to R-65.9: the state that the blocks lead to, from what was held."""
     start = before.chain if before and query.held else None
     steps = light_chain.replay(place, label, answer.chain, start)
     chain = steps[-1].chain if steps else start
     assert chain  # a chain that is there has blocks, here or there
     if steps:
         light_chain.check_anchor(place, steps, answer.anchored or ())
+    light_chain.check_state(chain, answer.chain)
     if before and not start:
         seen = before.chain.length
         if len(steps) < seen or steps[seen - 1].chain != before.chain:
             raise MalformedInput("R-65.7", "the chain is not the one that was seen, gone on")
-    pin = replace(before, chain=chain, replayed=True) if before else Pin(label, chain, chain.state)
+    pin = before or Pin(label, chain, chain.state)
+    pin = replace(pin, chain=chain, replayed=True, shown=place.size)
     return Found(query, label, before, pin, answer.opening, tuple(steps))
 
 
-def _audited(query: Query, answer: Answer, label: bytes, before: Pin | None) -> Found:
+def _check_admitted(found: Found, admitted: Sequence[Link], place: Place) -> None:
+    """R-71.2: what the log admitted here, and was not seen yet, is in the chain by now."""
+    shown = {Link(one.index, entry.block(one.time, one.block.raw)) for one in found.steps}
+    for link in admitted:
+        if link.index < place.size - 1 and link not in shown:
+            detail = f"the block that was admitted at leaf {link.index} is not in its chain"
+            raise MalformedInput("R-71.2", detail)
+
+
+def _audited(query: Query, answer: Answer, place: Place, label: bytes, before: Pin | None) -> Found:
     """R-65.9: the state that was given, if it can be what was held, gone on."""
     part, state = answer.chain, answer.state or b""
+    if sha256(state).digest() != part.digest:
+        raise MalformedInput("R-65.9", "the state given is not the one that the log shows")
     with citing("R-65.9"):
         chain = Chain(part.length, part.accumulator, parse_state(state), state)
     if isinstance(chain.state, LogState):
@@ -341,8 +378,9 @@ def _audited(query: Query, answer: Answer, label: bytes, before: Pin | None) -> 
     if before and not _continues(before.chain, chain):
         raise MalformedInput("R-65.7", "the chain is not the one that was seen, gone on")
     same = before and before.replayed and before.chain == chain
-    pin = replace(before, chain=chain) if before else Pin(label, chain, chain.state)
-    return Found(query, label, before, replace(pin, replayed=bool(same)), answer.opening)
+    pin = before or Pin(label, chain, chain.state)
+    pin = replace(pin, chain=chain, replayed=bool(same), shown=place.size)
+    return Found(query, label, before, pin, answer.opening)
 
 
 def _continues(before: Chain, after: Chain) -> bool:

@@ -1,15 +1,16 @@
 """Chains as a light client checks them: block by block, from what is held on. Pure.
 
->>> steps = replay(place, label, part, pin.chain)                # doctest: +SKIP
->>> steps[-1].chain.state                                        # what the blocks lead to
+>>> check_present(place, label, part)                            # doctest: +SKIP
+>>> steps = replay(place, label, part, pin.chain)
+>>> check_state(steps[-1].chain, part)                           # what the blocks lead to
 
-What fails raises `MalformedInput` (R-65.7, R-65.8); its sentence says which rule of the blocks' own
-was broken. Who is to blame, `ledger.client.light` says.
+What fails raises `MalformedInput` (R-65.5, R-65.7 to R-65.9); its sentence says which rule of the
+blocks' own was broken. Who is to blame, `ledger.client.light` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ from ledger.format import block as blocks
 from ledger.format.block import LOG_LABEL, Block
 from ledger.format.bodies import ZERO_HASH, LogCreate
 from ledger.format.lookup import ChainPart
-from ledger.rules.state import Chain, LogState, accumulate
+from ledger.rules.state import Chain, LogState, accumulate, chain_value
+from ledger.tree.directory_proof import verify_present
 from ledger.tree.merkle import EMPTY_ROOT, leaf_hash, verify_consistency
 
 
@@ -47,10 +49,20 @@ def citing(rule: str) -> Iterator[None]:
         raise MalformedInput(rule, str(error)) from error
 
 
-def replay_log(place: Place, part: ChainPart, held: Sequence[Chain]) -> tuple[Chain, ...]:
-    """The log's own chain after each of its blocks: those `held`, and those that `part` brings."""
+def check_present(place: Place, label: bytes, part: ChainPart) -> None:
+    """R-65.5: the directory holds what `part` says, before anybody looks at its blocks."""
+    with citing("R-65.5"):
+        value = chain_value(part.length, part.accumulator, part.digest)
+        verify_present(label, value, part.proof, place.directory)
+
+
+def replay_log(place: Place, part: ChainPart, held: Sequence[Chain]) -> list[Step]:
+    """The blocks of the log's own chain that `part` brings, after those `held`."""
+    check_present(place, LOG_LABEL, part)
     steps = replay(place, LOG_LABEL, part, held[-1] if held else None, held)
-    return (*held, *(step.chain for step in steps))
+    newest = steps[-1].chain if steps else held[-1]  # R-65.1: who holds none is given the first
+    check_state(newest, part)
+    return steps
 
 
 def replay(
@@ -76,6 +88,12 @@ def replay(
                 states.append(chain.state)
             steps.append(step)
     return steps
+
+
+def check_state(chain: Chain, part: ChainPart) -> None:
+    """R-65.9: the state that was computed is the one that the directory holds."""
+    if chain.digest != part.digest:
+        raise MalformedInput("R-65.9", "the blocks do not lead to the state that the log shows")
 
 
 def _check_links(place: Place, part: ChainPart, start: Chain | None) -> None:
@@ -123,6 +141,17 @@ def check_first(block: Block, index: int, log_id: bytes) -> None:
         raise RuleViolation("R-42.4", "the first block is not this log's")
     if anchor.size or anchor.root != EMPTY_ROOT:
         raise RuleViolation("R-42.4", "the first block is anchored in the empty tree")
+
+
+def check_not_hidden(leaves: Iterable[int], size: int) -> None:
+    """R-65.7: no new block stands in the tree of `size`, which showed the chain without it.
+
+    That tree's directory did not follow from its entries (R-42.5).
+    """
+    for leaf in leaves:
+        if leaf < size:
+            detail = f"the block at leaf {leaf} was hidden in the tree of {size}, which was shown"
+            raise MalformedInput("R-65.7", detail)
 
 
 def check_anchor(place: Place, steps: Sequence[Step], proof: Sequence[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Groups without a replay: who is in one, and why nobody may encrypt to it, if so.
 
->>> view = await LightGroups(log).view(group)                    # doctest: +SKIP
->>> view.members, view.reasons
+>>> found, view = await LightGroups(log).look(group)             # doctest: +SKIP
+>>> found.state, view and view.members, view and view.reasons
 
 The group's chain comes by a lookup, its statements from the server, the chains of those who wrote
 them and of everybody in it by lookups again, all of them as they are now. Then the statements are
@@ -13,19 +13,21 @@ Errors: those of `LightLog.lookup` and of `Archive`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from ledger.client import groups
 from ledger.client import history as histories
 from ledger.client.account import DeviceSecret
 from ledger.client.archive import Records, View
 from ledger.client.groups import Deed, Resolved
 from ledger.client.history import Step
 from ledger.client.light_session import LightLog
+from ledger.client.pins import Found
 from ledger.client.trust import Trust
-from ledger.errors import MalformedInput, RuleViolation, StoreError, UsageError
+from ledger.errors import MalformedInput, NotAMember, RuleViolation, StoreError, UsageError
 from ledger.format import cose
 from ledger.format.lookup import Mode
-from ledger.format.statement import Role, Statement
+from ledger.format.statement import Role
 from ledger.format.wire import StatementAnswer, StatementRequest
 from ledger.rules.state import Chain, GroupState, LogState
 
@@ -38,6 +40,16 @@ class LightGroups:
             raise UsageError("statements are judged by replayed chains: use the replay mode")
         self._light = log
         self._seen = LightCopy(log.trust)
+
+    async def look(self, group: bytes) -> tuple[Found, View | None]:
+        """What stands for a label, and if it is a group that one may read, who is in it."""
+        (found,) = await self._light.lookup(group)
+        if not isinstance(found.state, GroupState):
+            return found, None
+        try:
+            return found, await self.view(group)
+        except NotAMember:
+            return found, None
 
     async def view(self, group: bytes) -> View:
         """A group and the flat groups in it, as they are now."""
@@ -68,7 +80,7 @@ class LightGroups:
         known = seen.resolved(group)
         start = known.chain.length if known else 0
         statements, _ = await records.fetch(group, through, start)
-        await self._look(seen, *_authors(statements))
+        await self._look(seen, *groups.named(statements))
         membership = (await records.read(group, through)).resolved.membership
         await self._look(seen, *sorted(membership.labels))
         return [entry.label for entry in membership.entries if entry.role == Role.GROUP]
@@ -77,17 +89,6 @@ class LightGroups:
         for found in await self._light.lookup(*labels):
             if found.pin:
                 seen.take(found.label, found.pin.chain)
-
-
-def _authors(statements: Iterable[bytes]) -> Collection[bytes]:
-    """Who wrote these. One that is no statement is told when it is judged."""
-    found = set()
-    for raw in statements:
-        try:
-            found.add(Statement.parse(raw).terms.author)
-        except MalformedInput:
-            continue
-    return sorted(found)
 
 
 class _Reader:
@@ -115,6 +116,12 @@ class _Source:
 
     async def statements(self, request: StatementRequest, signer: cose.Signer) -> StatementAnswer:
         return await self._light.statements(request, signer)
+
+    async def statement_proof(self, group: bytes, statements: Sequence[bytes]) -> bytes | None:
+        return await self._light.statement_proof(group, statements)
+
+    async def want(self, labels: Iterable[bytes], *, after: bytes | None = None) -> None:
+        """All that is read was gathered."""
 
 
 class LightCopy:

@@ -9,8 +9,10 @@ An answer of some 2 KB proves which keys stand for an identifier, that nothing n
 how fresh that is (`ledger.client.light`). Everything goes on from what was seen before, on disk
 (`ledger.client.trust`). Who was seen is asked for by label from then on, and costs less.
 
-`found.standing` tells how far an answer goes. What is loud, or an alarm over one's own devices, is
-told in `found.pin` until `accept`; `refresh` looks oneself up, which is to be done at times.
+`found.standing` tells how far an answer goes. Where the policy names auditors, `settle` asks what
+they cover by now, and `overdue` tells which answers they left uncovered for too long: an alarm.
+What is loud, or an alarm over one's own devices, is told in `found.pin` until `accept`; `refresh`
+looks oneself up. Both are to be done at times.
 
 Tasks may share a `LightLog`, processes its file. Errors: those of `light.verify`; `TransportError`
 (or `Refused`, `Busy`) when the server could not be asked; `StoreError` for the disk.
@@ -19,21 +21,43 @@ Tasks may share a `LightLog`, processes its file. Errors: those of `light.verify
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ledger.client import light
+from ledger.client import light, light_evidence
 from ledger.client import verify as replays
 from ledger.client.account import Account, DeviceSecret
-from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin, Policy
-from ledger.client.transport import HttpTransport, Lookups
-from ledger.client.trust import Trust, Unsettled
-from ledger.errors import Refused, TransportError, UsageError
-from ledger.format import cose, wire
+from ledger.client.light_evidence import claim_of
+from ledger.client.light_parts import Parts
+from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin
+from ledger.client.policy import Policy
+from ledger.client.transport import NOT_COVERED, HttpTransport, Lookups
+from ledger.client.trust import OVERDUE, Trust, Unsettled
+from ledger.client.verify import Claim
+from ledger.errors import (
+    KeyrollError,
+    LogMisbehaved,
+    NotCosigned,
+    NotFresh,
+    Refused,
+    TransportError,
+    UsageError,
+)
+from ledger.format import cose, entry, wire
 from ledger.format.identity import check_identifier
-from ledger.format.lookup import LOOKUP_PATH, MAX_QUERIES, LookupRequest, Saved
+from ledger.format.lookup import (
+    LOOKUP_PATH,
+    MAX_BUNDLE_BYTES,
+    MAX_QUERIES,
+    MAX_WHOLE_BYTES,
+    Bundle,
+    Link,
+    LookupRequest,
+    Mode,
+    Saved,
+)
 from ledger.log.clock import wall_ms
 from ledger.log.commit import Head
 from ledger.rules.state import UserState
@@ -41,7 +65,7 @@ from ledger.rules.state import UserState
 _ATTEMPTS = 8
 """How often other processes may be faster before this one gives up."""
 
-_MALFORMED, _FORBIDDEN = 400, 403
+_MALFORMED, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
 
 
 class LightLog:
@@ -64,6 +88,7 @@ class LightLog:
         self.policy = policy or Policy()
         self.clock = clock
         self.label = account.identity.label
+        self.identifier = account.identity.opening.identifier
         self._transport = transport
         self._devices = account.devices
         self._own = Own(self.label, frozenset(one.signing.public for one in account.devices))
@@ -129,26 +154,44 @@ class LightLog:
                 view = self.trust.view()
                 if outcome.view.size < view.size:
                     continue  # somebody saw a newer one meanwhile
-                outcome = light.joined(outcome, view, await self._consistency(view, outcome.view))
+                proof = await self._consistency(view.size, outcome.view.size)
+                async with self._against(view, claim_of(outcome.view)):
+                    outcome = light.joined(outcome, view, proof)
                 if self.trust.keep(self._held(view), outcome, self.clock()):
                     (found,) = outcome.found
-                    return found, Saved(self.log_id, identifier, outcome.bundle)
+                    return found, self._saved(identifier, outcome.bundle)
         raise _overtaken()
 
-    async def settle(self, note: bytes) -> int:
-        """Settle answers by an older, cosigned checkpoint; up to which size, 0 if by none.
+    async def settle(self) -> int:
+        """Settle answers by what auditors cover now (R-63.5); up to which size, 0 if by nothing."""
+        try:
+            note = await self._transport.covered()
+        except Refused as error:
+            if error.status == _NOT_FOUND:
+                return 0
+            raise
+        return await self.settle_by(note)
 
-        A lookup's own checkpoint does so by itself.
+    async def settle_by(self, note: bytes) -> int:
+        """Settle answers by this cosigned checkpoint; up to which size, 0 if by none.
+
+        One of a lookup does so by itself.
         """
         async with self._asking:
-            view = self.trust.view()
-            log = light.founding(None, view)
-            claim, _ = light.open_cosigned(note, log, self.policy.auditors)
-            older = LogView(self.log_id, size=claim.size)
-            proof = await self._consistency(older, view)
-            size = light.covered(note, view, self.policy, proof)
-            self.trust.settle(size)
-        return size
+            for _ in range(_ATTEMPTS):
+                view, now = self.trust.view(), self.clock()
+                if not view.size:
+                    return 0
+                claim = light.signed(note, light.founding(None, view), self.policy, now)
+                older, newer = sorted((view.size, claim.size))
+                proof = await self._consistency(older, newer)
+                async with self._against(view, claim):
+                    covered = light.covered(note, view, self.policy, proof, now)
+                if covered is None:
+                    return 0
+                if self.trust.settle(view, covered):
+                    return covered.size
+        raise _overtaken()
 
     async def statements(
         self, request: wire.StatementRequest, signer: cose.Signer
@@ -157,9 +200,24 @@ class LightLog:
         body = self._authenticate(request.encode(), wire.STATEMENTS_PATH, signer)
         return wire.StatementAnswer.decode(await self._transport.statements(body))
 
-    def overdue(self, within: int) -> list[Unsettled]:
+    async def statement_proof(self, group: bytes, statements: Sequence[bytes]) -> bytes | None:
+        """The evidence file against the last of these, a group's from its first block on.
+
+        All chains that it takes are asked for anew, as of one tree.
+        """
+        labels = [group, *light_evidence.authors(statements, group)]
+        nothing = Held(LogView(self.log_id))
+        try:
+            asked = nothing.ask(self.label, self.policy, labels)
+            data = await self._whole(asked)
+            light.verify(data, asked, nothing, self.policy, self.clock())
+        except KeyrollError:
+            return None
+        return light_evidence.of_statement(data, labels, statements)
+
+    def overdue(self, within: int = OVERDUE) -> list[Unsettled]:
         """The answers that auditors left uncovered for more than `within` ms: an alarm each."""
-        return [one for one in self.trust.unsettled() if one.time + within < self.clock()]
+        return self.trust.overdue(self.clock(), within)
 
     # --- one question
 
@@ -169,6 +227,7 @@ class LightLog:
             for _ in range(_ATTEMPTS):
                 held = self._held()
                 outcome = await self._judged(held, of)
+                await self._check_own_anchor(outcome)
                 if self.trust.keep(held, outcome, self.clock()):
                     return outcome
         raise _overtaken()
@@ -176,12 +235,65 @@ class LightLog:
     async def _judged(self, held: Held, of: Iterable[str | bytes]) -> Outcome:
         asked = held.ask(self.label, self.policy, of)
         try:
-            data = await self._post(asked)
+            data = await self._whole(asked)
         except Refused as error:
             if error.status == _MALFORMED:
                 await self._check_rollback(held.view)
+            if error.kind == NOT_COVERED:
+                detail = "auditors have yet to cover it: ask again later, or without audited mode"
+                raise NotCosigned("R-63.4", detail) from error
             raise
-        return light.verify(data, asked, held, self.policy, self.clock())
+        now = self.clock()
+        try:
+            return light.verify(data, asked, held, self.policy, now)
+        except LogMisbehaved as error:
+            error.proof = await self._proof(data, held)
+            if error.proof is None and not isinstance(error, NotFresh):
+                error.proof = await self._proof_anew(data, held)
+            raise
+
+    async def _proof(self, data: bytes, held: Held) -> bytes | None:
+        """The evidence file against an answer that was refused, or against what came before it."""
+        trust, server = self.trust, self._transport
+        links, now = trust.chain_links, self.clock()
+        found = await light_evidence.proof(data, held, links, self.policy, server, now)
+        first = held.view.first
+        if found is None and first:
+            return await light_evidence.proof_of_hiding(data, first, trust.root, links, server)
+        return found
+
+    async def _proof_anew(self, data: bytes, held: Held) -> bytes | None:
+        """The same, by asking once more as who holds nothing: then all blocks are shown."""
+        try:
+            bundle = Bundle.decode(data, MAX_WHOLE_BYTES)
+            labels = dict.fromkeys(one.label for one in bundle.answers)
+            replaying = replace(self.policy, mode=Mode.REPLAY)
+            asked = Held(LogView(self.log_id)).ask(self.label, replaying, labels)
+            return await self._proof(await self._whole(asked), held)
+        except KeyrollError:
+            return None
+
+    async def _check_own_anchor(self, outcome: Outcome) -> None:
+        """Whether the tree holds what one's own devices had seen when they last wrote (R-44.2)."""
+        step = light.own_step(outcome, self._own)
+        if step is None:
+            return
+        anchor, view = step.block.anchor, outcome.view
+        proof = await self._consistency(anchor.size, view.size)
+        try:
+            light.check_own_anchor(step, outcome, proof)
+        except LogMisbehaved as error:
+            link = Link(step.index, entry.block(step.time, step.block.raw))
+            error.proof = await light_evidence.proof_of_anchor(view, link, self._transport)
+            raise
+
+    async def _whole(self, asked: LookupRequest) -> bytes:
+        """The answer; if it comes in parts, all of them put together."""
+        parts = Parts(asked)
+        more: LookupRequest | None = asked
+        while more:
+            more = parts.take(await self._post(more))
+        return parts.whole
 
     async def _post(self, asked: LookupRequest) -> bytes:
         """The answer, asked for in the name of a device that is live, as far as it is known."""
@@ -214,13 +326,25 @@ class LightLog:
         if view.size:
             note = await self._transport.checkpoint()
             log = light.founding(None, view)
-            claim, _ = light.open_cosigned(note, log, self.policy.auditors)
-            replays.against(claim, Head(view.size, view.root), view.note)
+            claim = light.signed(note, log, self.policy, self.clock())
+            async with self._against(view, claim):
+                replays.against(claim, Head(view.size, view.root), view.note)
 
-    async def _consistency(self, old: LogView, new: LogView) -> tuple[bytes, ...]:
-        if old.size in (0, new.size) or old.size > new.size:
+    @asynccontextmanager
+    async def _against(self, view: LogView, claim: Claim) -> AsyncIterator[None]:
+        """Judge a checkpoint by the one that was seen: if they contradict each other, prove it."""
+        try:
+            yield
+        except LogMisbehaved as error:
+            server, first = self._transport, view.first
+            error.proof = await light_evidence.proof_of_fork(claim_of(view), claim, first, server)
+            raise
+
+    async def _consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof between trees of these sizes."""
+        if old in (0, new) or old > new:
             return ()
-        return wire.decode_proof(await self._transport.consistency(old.size, new.size))
+        return wire.decode_proof(await self._transport.consistency(old, new))
 
     def _held(self, view: LogView | None = None) -> Held:
         held = self.trust.held(self._own)
@@ -229,6 +353,11 @@ class LightLog:
     def _fresh(self) -> Held:
         """The pins alone: what is asked by who has seen nothing of the log."""
         return self._held(LogView(self.log_id))
+
+    def _saved(self, identifier: str, bundle: bytes) -> Saved:
+        if len(bundle) > MAX_BUNDLE_BYTES:
+            raise UsageError("this chain is too long for a saved lookup (R-65.10)")
+        return Saved(self.log_id, identifier, bundle)
 
     def _named(self, found: Found, asked: str | bytes) -> Found:
         """With the opening that proved who it is, if that was before."""

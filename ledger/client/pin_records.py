@@ -1,7 +1,7 @@
 """Pins and views as bytes, for a store of our own. Pure.
 
-    view  = check ‖ [first, note, size, root, time, [* chain record]]
-    pin   = check ‖ [chain record, accepted state, [* event], [* alarm], replayed]
+    view  = check ‖ [first, note, size, root, time, [* chain record], shown]
+    pin   = check ‖ [chain record, accepted state, [* event], [* alarm], replayed, shown]
     event = [kind, leaf index, time]        alarm = [device, entry, bundle]
 
 `check` are the first 8 bytes of SHA-256 of the rest: bytes that rotted on disk are found here,
@@ -30,15 +30,17 @@ _CHECK_BYTES = 8
 def view(value: LogView) -> bytes:
     """A view, but for its log id."""
     chain = [one.record() for one in value.chain]
-    return _sealed([value.first, value.note, value.size, value.root, value.time, chain])
+    tree: list[object] = [value.first, value.note, value.size, value.root, value.time]
+    return _sealed([*tree, chain, value.shown])
 
 
 def parse_view(data: bytes, log_id: bytes) -> LogView:
     """The view of log `log_id` that `view` wrote."""
 
     def parse(f: Any) -> LogView:
-        first, note, size, root, time, chain = f
-        return LogView(log_id, first, note, size, root, time, tuple(map(Chain.from_record, chain)))
+        first, note, size, root, time, records, shown = f
+        chain = tuple(map(Chain.from_record, records))
+        return LogView(log_id, first, note, size, root, time, chain, shown)
 
     return _opened(data, parse)
 
@@ -48,7 +50,8 @@ def pin(value: Pin) -> bytes:
     events = [[int(event.kind), event.index, event.time] for event in value.events]
     alarms = [[_device(alarm.device), alarm.entry, alarm.bundle] for alarm in value.alarms]
     accepted = value.accepted.encode()
-    return _sealed([value.chain.record(), accepted, events, alarms, value.replayed])
+    chain = value.chain.record()
+    return _sealed([chain, accepted, events, alarms, value.replayed, value.shown])
 
 
 def parse_pin(data: bytes, label: bytes) -> Pin:
@@ -57,7 +60,8 @@ def parse_pin(data: bytes, label: bytes) -> Pin:
     def parse(f: Any) -> Pin:
         events = tuple(Event(LoudEvent(one[0]), label, *one[1:]) for one in f[2])
         alarms = tuple(Alarm(Device(*device), *shown) for device, *shown in f[3])
-        return Pin(label, Chain.from_record(f[0]), decode_state(f[1]), events, alarms, f[4])
+        chain, accepted = Chain.from_record(f[0]), decode_state(f[1])
+        return Pin(label, chain, accepted, events, alarms, *f[4:6])
 
     return _opened(data, parse)
 

@@ -15,16 +15,16 @@ in it until it is `accepted`: until then, encrypt nothing to its owner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ledger.client.history import Event, Step
+from ledger.client.policy import Policy
 from ledger.errors import UsageError
 from ledger.format.block import LOG_LABEL
 from ledger.format.identity import Opening
-from ledger.format.lookup import LookupRequest, Mode, Query
-from ledger.format.note import COSIGNATURE, Verifier
+from ledger.format.lookup import Link, LookupRequest, Mode, Query
 from ledger.rules.state import Chain, Device, GroupState, LogState, State, UserState
 from ledger.tree.merkle import EMPTY_ROOT
 
@@ -40,36 +40,10 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What a client asks of answers, beside what the log demands of its clients anyway.
-
-    `max_age` in ms; `quorum` is how many of the `auditors` must have cosigned.
-    """
-
-    mode: Mode = Mode.REPLAY
-    max_age: int | None = None
-    auditors: tuple[Verifier, ...] = ()
-    quorum: int = 0
-
-    def __post_init__(self) -> None:
-        if any(auditor.kind != COSIGNATURE for auditor in self.auditors):
-            raise UsageError("an auditor's key has type 04: it cosigns")
-        if len({auditor.public for auditor in self.auditors}) != len(self.auditors):
-            raise UsageError("the auditors' keys are not distinct: each counts once")
-        if not 0 <= self.quorum <= len(self.auditors):
-            raise UsageError(f"a quorum of {self.quorum} among {len(self.auditors)} auditors")
-        if self.mode == Mode.AUDITED and not self.quorum:
-            raise UsageError("R-65.9: audited answers are believed for their auditors: name some")
-
-    def required(self, log: LogState) -> int:
-        """How many auditors must have cosigned; the log's demand counts if it is stricter."""
-        return max(self.quorum, log.demands.auditors)
-
-
-@dataclass(frozen=True, slots=True)
 class LogView:
-    """A log as it was last seen: the newest checkpoint accepted (`note`, `size`, `root`, and the
-    `time` of its last entry), entry 0, and the log's own chain after each block, once replayed.
+    """A log as it was last seen: the newest checkpoint accepted (`note`, `size`, `root`), the time
+    of the newest last entry that was shown, entry 0, and the log's own chain after each block, once
+    replayed, as the tree of the size `shown` had it.
     """
 
     log_id: bytes
@@ -79,6 +53,7 @@ class LogView:
     root: bytes = EMPTY_ROOT
     time: int = 0
     chain: tuple[Chain, ...] = ()
+    shown: int = 0
 
     @property
     def states(self) -> tuple[LogState, ...]:
@@ -107,7 +82,8 @@ class Pin:
     """A chain as it was last seen, and its state as it was last accepted.
 
     `events` and `alarms` are what came since. `replayed` says that its blocks were: an audited
-    state was believed, and is never built upon in a replay.
+    state was believed, and is never built upon in a replay. `shown` is the size of the newest tree
+    that had it so.
     """
 
     label: bytes
@@ -116,6 +92,7 @@ class Pin:
     events: tuple[Event, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     replayed: bool = True
+    shown: int = field(default=0, compare=False)
 
     @property
     def quiet(self) -> bool:
@@ -148,11 +125,17 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held when a question is asked, and so what its answer is judged by."""
+    """What is held when a question is asked, and so what its answer is judged by.
+
+    `admitted` are blocks, by label, that the log admitted here, and has yet to show in a chain;
+    `absent` is the size of the newest tree that had nothing for a label.
+    """
 
     view: LogView
     pins: Mapping[bytes, Pin] = field(default_factory=dict)
     own: Own | None = None
+    admitted: Mapping[bytes, Sequence[Link]] = field(default_factory=dict)
+    absent: Mapping[bytes, int] = field(default_factory=dict)
 
     def ask(self, user: bytes, policy: Policy, of: Iterable[str | bytes]) -> LookupRequest:
         """The request of `user` for identifiers and labels. Raises `UsageError`."""
@@ -160,6 +143,11 @@ class Held:
         if any(query.of == LOG_LABEL for query in queries):
             raise UsageError("the zero label is the log's own: its chain comes with every answer")
         return LookupRequest(user, mode, self.view.size, self.view.blocks(mode), queries)
+
+    def shown(self, label: bytes) -> int:
+        """The size of the newest tree that showed a label's chain, or its absence; 0 if none."""
+        pin = self.pins.get(label)
+        return pin.shown if pin else self.absent.get(label, 0)
 
     def length(self, of: str | bytes, mode: int) -> int:
         """How many blocks of a label's chain are held; of an identifier's it does not matter."""
@@ -198,6 +186,14 @@ class Found:
         return tuple(step for step in self.steps if step.chain.length > seen)
 
     @property
+    def new_leaves(self) -> list[int]:
+        """Where the blocks stand that are new; of an audited chain, the newest alone is told."""
+        seen = self.before.chain.length if self.before else 0
+        if self.steps or not self.pin or self.pin.chain.length == seen:
+            return [step.index for step in self.fresh]
+        return [self.pin.chain.state.index]
+
+    @property
     def known(self) -> bool:
         """Whether it was seen before. If not: is it the right person? `state.born` tells more."""
         return self.before is not None
@@ -216,6 +212,8 @@ class Outcome:
     rest: tuple[Query, ...]
     asked: bytes
     bundle: bytes
+    log_steps: tuple[Step, ...] = ()
+    """What it brought of the log's own chain."""
 
     @property
     def evidence(self) -> dict[str, bytes]:

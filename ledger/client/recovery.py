@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from ledger.client.account import Account, DeviceSecret, Vault
-from ledger.client.session import Log
+from ledger.client.asking import Asking
+from ledger.client.known import Known
 from ledger.client.user import User
 from ledger.errors import MalformedInput, UsageError
 from ledger.format.bodies import DeviceKind
@@ -103,17 +104,20 @@ async def add_code(user: User) -> RecoveryCode:
     return code
 
 
-async def recover(log: Log, token: IdentityToken, code: RecoveryCode, vault: Vault) -> User:
+async def recover(
+    log: Asking[Known], token: IdentityToken, code: RecoveryCode, vault: Vault
+) -> User:
     """Begin on a new machine, as the person of `token` (for whatever purpose).
 
     After a crash, do the same again. Raises `UsageError` if the code is no live device of theirs.
     """
-    await log.sync()
     rescuer = code.device(log.log_id)
     account = vault.load()
     if account is None:
+        await log.sync()
         account = Account(log.log_id, await log.identify(token), (rescuer,))
         vault.save(account)
+    await log.sync()
     user = User(log, vault)
     state = log.replica.user(user.label)
     if state is None or state.device(rescuer.signing.public) is None:

@@ -135,13 +135,19 @@ class Replica(LocalFile):
         """The entry of leaf `index`, which must be within the head's size."""
         return self._entry(index)[0]
 
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """The entries of the leaves from `start` to `end` (exclusive), as far as they are here."""
+        with told():
+            query = "SELECT data FROM entries WHERE leaf >= ? AND leaf < ? ORDER BY leaf"
+            return [data for (data,) in self._db.execute(query, (start, end))]
+
     def holds(self, raw: bytes) -> bool:
         """Whether the block `raw` is in its chain."""
         block = blocks.parse(raw)
         chain = self.chain(block.label)
         if chain is None or block.seq >= chain.length:
             return False
-        _, data = self._entries_of(block.label)[block.seq]
+        _, data = self.entries_of(block.label)[block.seq]
         return entry.parse(data).body == raw
 
     def history(self, label: bytes, after: Chain | None = None) -> list[Step]:
@@ -150,16 +156,16 @@ class Replica(LocalFile):
         Empty if there is none.
         """
         try:
-            entries = self._entries_of(label, after)
+            entries = self.entries_of(label, after)
             return list(histories.history(self.log_history(), self.log_id, entries, after))
         except (MalformedInput, RuleViolation) as error:
             raise _damaged() from error
 
     def log_history(self) -> list[LogState]:
         """The log's own states, one a block of its chain."""
-        return histories.log_history(self.log_id, self._entries_of(LOG_LABEL))
+        return histories.log_history(self.log_id, self.entries_of(LOG_LABEL))
 
-    def _entries_of(self, label: bytes, after: Chain | None = None) -> list[tuple[int, bytes]]:
+    def entries_of(self, label: bytes, after: Chain | None = None) -> list[tuple[int, bytes]]:
         """Leaf index and entry of each block of a chain, or of those `after`, in their order."""
         chain = self.chain(label)
         index = chain.state.index if chain else None

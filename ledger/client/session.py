@@ -12,70 +12,70 @@ runs in the event loop, up to a bundle at a time (some 100 ms).
 One `Log` may serve any number of users and tasks at once: who calls `sync` while one is running
 shares the next.
 
-Errors: `LogMisbehaved` with the evidence; `TransportError` (or `Refused`, `Busy`) when the server
-could not be asked; `StoreError` for the replica's disk.
+Errors: `LogMisbehaved` with the evidence; `NotCosigned` if too few witnesses have signed, by the
+client's own policy or the log's demand, and `UnusablePolicy`; `TransportError` (or `Refused`,
+`Busy`) when the server could not be asked; `StoreError` for the replica's disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 from ledger.client import verify
-from ledger.client.account import Identity
+from ledger.client.asking import Asking, Progress
+from ledger.client.charge import Charge
+from ledger.client.full_evidence import Trial, of_rollback, of_statement
+from ledger.client.policy import Policy
 from ledger.client.replica import Replica
-from ledger.client.text import printable
+from ledger.client.replica_tree import ReplicaTree
 from ledger.client.transport import HttpTransport, Transport
 from ledger.client.verify import Claim
 from ledger.errors import (
-    BadSignature,
-    KeyrollError,
     LogMisbehaved,
-    MalformedInput,
+    NotCosigned,
     NotFresh,
     Refused,
-    RuleViolation,
-    StaleAnchor,
-    StaleHead,
-    TransportError,
 )
-from ledger.format import cose, entry, wire
-from ledger.format.identity import IdentityToken
-from ledger.format.wire import Admitted, BoxAnswer, StatementAnswer, Submission
+from ledger.format import block as blocks
+from ledger.format import entry, wire
+from ledger.format.evidence import Evidence, Kind
+from ledger.format.lookup import Link
+from ledger.format.wire import Admitted, Submission
 from ledger.log.clock import wall_ms
 from ledger.log.commit import Head
 from ledger.log.planner import MAX_BATCH
 from ledger.rules.state import LogState
 from ledger.tree.tiles import WIDTH, Bundle, decode_bundle, new_bundles
 
-Progress = Callable[[int, int], None]
-"""Told how many entries are replayed, and how many there are."""
+KeepAdmitted = Callable[[bytes, Link], None]
+"""Told the label, the leaf index and the entry of a block that was admitted."""
 
 _WINDOW = 4
 """Bundles that are fetched ahead."""
 
-_ATTEMPTS = 4
-_PAUSE = 0.5
 
+class Log(Asking[Replica]):
+    """One log, followed through one server. `policy` may tighten the log's own demands.
 
-class Log:
-    """One log, followed through one server. `max_age` (ms) may tighten the log's own demand."""
+    `admitted` is told of each block that the log admits: lookups can be held to it.
+    """
 
     def __init__(
         self,
         replica: Replica,
         transport: Transport,
         *,
-        max_age: int | None = None,
+        policy: Policy | None = None,
+        admitted: KeepAdmitted | None = None,
         clock: Callable[[], int] = wall_ms,
     ) -> None:
-        self.replica = replica
-        self.clock = clock
-        self._transport = transport
-        self._max_age = max_age
+        super().__init__(replica, transport, clock)
+        self.policy = policy or Policy()
+        self._admitted = admitted
         self._syncing = asyncio.Lock()
         self._begun = 0
         self._ended = 0
@@ -85,16 +85,18 @@ class Log:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, log_id: bytes, path: str | Path = ":memory:", *, max_age: int | None = None
+        cls,
+        url: str,
+        log_id: bytes,
+        path: str | Path = ":memory:",
+        *,
+        policy: Policy | None = None,
+        admitted: KeepAdmitted | None = None,
     ) -> AsyncIterator[Log]:
         """The log `log_id` as the server at `url` shows it, with its replica in the file `path`."""
         with Replica.open(path, log_id) as replica:
             async with HttpTransport(url) as transport:
-                yield cls(replica, transport, max_age=max_age)
-
-    @property
-    def log_id(self) -> bytes:
-        return self.replica.log_id
+                yield cls(replica, transport, policy=policy, admitted=admitted)
 
     # --- reading
 
@@ -110,8 +112,7 @@ class Log:
             if self._ended > ticket or self._holds(beyond):
                 return self.replica.head
             if self._newest and -1 < beyond < self._newest.size:
-                head, held = self.replica.head, self.replica.note
-                await self._sync(verify.against(self._newest, head, held), progress)
+                await self._sync(await self._against(self._newest), progress)
             else:
                 self._begun += 1
                 await self._sync(await self._claim(), progress)
@@ -125,24 +126,40 @@ class Log:
         """The newest checkpoint that the server shows, if it may be believed."""
         note = await self._transport.checkpoint()
         log = await self._log_state(note)
-        return verify.open_claim(note, log, self.replica.head, self.replica.note)
+        self.policy.check(log, replays=True)
+        claim = verify.signed_claim(note, log, self.policy, self.clock())
+        claim = await self._against(claim)
+        self.policy.quorum_time(claim.cosigned, log)  # before anything is fetched for it
+        return claim
+
+    async def _against(self, claim: Claim) -> Claim:
+        """A claim that does not contradict what was accepted before; if it does, prove it."""
+        try:
+            return verify.against(claim, self.replica.head, self.replica.note)
+        except LogMisbehaved as error:
+            error.proof = await of_rollback(self.replica, claim)
+            raise
 
     async def _sync(self, claim: Claim, progress: Progress | None) -> None:
         waiting: list[bytes] = []
         async with aclosing(self._entries(self.replica.head.size, claim.size)) as bundles:
             async for entries in bundles:
                 waiting += entries
-                complete = self._complete(waiting, claim)
+                complete = await self._complete(waiting, claim)
                 if complete:
                     await self._adopt(claim, waiting[:complete])
                     del waiting[:complete]
                 if progress:
                     progress(self.replica.head.size, claim.size)
                 await asyncio.sleep(0)  # so that others have their turn
+        head, now, time = self.replica.head, self.clock(), self._quorum_time(claim)
+        verify.check_not_ahead(head, now, claim.note, time)
         self._accept(claim)
-        demanded = self.replica.log.demands.max_age
-        max_age = min(self._max_age or demanded, demanded)
-        verify.check_age(self.replica.head, self.clock(), max_age, claim.note)
+        max_age = self.policy.max_age_for(self.replica.log)
+        verify.check_age(head, now, max_age, claim.note, time)
+
+    def _quorum_time(self, claim: Claim) -> int | None:
+        return self.policy.quorum_time(claim.cosigned, self.replica.log)
 
     async def _log_state(self, note: bytes) -> LogState:
         """Who must have signed. At first only the log id says so, through the first entry."""
@@ -152,14 +169,17 @@ class Log:
         (first, *_) = await self._bundle(Bundle(0, min(size, WIDTH)))
         return verify.first_block(first, self.log_id)
 
-    def _complete(self, waiting: list[bytes], claim: Claim) -> int:
+    async def _complete(self, waiting: list[bytes], claim: Claim) -> int:
         """How many entries to replay now: whole batches, or all that are left."""
         if self.replica.head.size + len(waiting) == claim.size:
             return len(waiting)
         complete = verify.whole(waiting)
         if not complete and len(waiting) > MAX_BATCH:
             detail = f"a batch of more than {MAX_BATCH} blocks"
-            raise LogMisbehaved("R-42.2", detail, {"checkpoint": claim.note})
+            error = LogMisbehaved("R-42.2", detail, {"checkpoint": claim.note})
+            trial = self._trial(claim, waiting)
+            error.proof = await trial.of_batch(Charge.of(self.replica, waiting))
+            raise error
         return complete
 
     async def _adopt(self, claim: Claim, entries: list[bytes]) -> None:
@@ -168,17 +188,38 @@ class Log:
         proof: tuple[bytes, ...] = ()
         if size < claim.size:
             proof = wire.decode_proof(await self._transport.consistency(size, claim.size))
+        charge: Charge | None = None
+        start = self.replica.head.size
         try:
             with self.replica.transaction():
-                for commit in verify.follow(self.replica, claim, entries, proof):
-                    self.replica.apply(commit)
-                verify.check_not_ahead(self.replica.head, self.clock(), claim.note)
+                try:
+                    for commit in verify.follow(self.replica, claim, entries, proof):
+                        self.replica.apply(commit)
+                except LogMisbehaved:
+                    done = self.replica.head.size - start
+                    charge = Charge.of(self.replica, entries[done:])
+                    raise
+                time = self._quorum_time(claim)
+                verify.check_not_ahead(self.replica.head, self.clock(), claim.note, time)
         except NotFresh:
             raise
-        except LogMisbehaved:
+        except LogMisbehaved as error:
             # Before the log is blamed: is it our own copy that is wrong?
             self.replica.check()
+            trial = self._trial(claim, entries)
+            last = (start + len(entries) - 1, entries[-1])
+            error.proof = await trial.of_batch(charge) or await trial.of_time(*last)
+            if error.proof and Evidence.decode(error.proof).kind == Kind.FORK:
+                raise _forked(error) from error
             raise
+
+    def _trial(self, claim: Claim, entries: list[bytes]) -> Trial:
+        """What is asked of the server, unless these entries are all that its tree has beyond."""
+        first = self.replica.entry(0) if self.replica.head.size else entries[0]
+        own = ReplicaTree(self.replica, entries)
+        whole = own.size == claim.size and own.root(own.size) == claim.root
+        server = own if whole else self._transport
+        return Trial(first, self.replica, server, claim, self.policy)
 
     def _accept(self, claim: Claim) -> None:
         if self.replica.note != claim.note:
@@ -213,89 +254,68 @@ class Log:
         full = await self._transport.bundle(Bundle(bundle.index))
         return decode_bundle(full, WIDTH)[: bundle.width]
 
+    async def covered(self) -> int:
+        """Up to which size auditors cover what was replayed here; 0 if they cover nothing (R-63.5).
+
+        Who replays needs no auditors, but has to see the tree that they see: `LogMisbehaved` else.
+        """
+        try:
+            note = await self._transport.covered()
+        except Refused as error:
+            if error.status == 404:
+                return 0
+            raise
+        claim = verify.signed_claim(note, self.replica.log, self.policy, self.clock())
+        await self.sync(beyond=claim.size - 1)
+        end = self.replica.batch_end(claim.size)
+        if end is None or end[0] != claim.root:
+            evidence = {"checkpoint": self.replica.note, "covered": note}
+            caught = LogMisbehaved("R-61.2", "auditors cover a tree that is not this one", evidence)
+            caught.proof = await of_rollback(self.replica, claim)
+            raise caught
+        return claim.size if self.policy.covers(claim.cosigned, self.replica.log) else 0
+
     # --- writing
 
-    async def submit(self, submission: Submission) -> Admitted:
-        """Hand in a block; on return the replica holds it.
+    async def want(self, labels: Iterable[bytes], *, after: bytes | None = None) -> None:
+        """Nothing to do: the replica holds all chains of its tree."""
 
-        Raises what it was refused for. After a `TransportError` it may still have been admitted:
-        hand in the same again, or sync and look.
-        """
-        note, admitted = await self._submit(submission)
+    async def submit(self, submission: Submission) -> Admitted:
+        """Hand in a block; on return the replica holds it. See `Asking.submit`."""
+        note, admitted = await self.hand_in(submission)
         index, time = admitted.index, admitted.time
         log = self.replica.log
-        claim = verify.check_admission(note, log, submission.block, index, time, admitted.proof)
-        if self._newest is None or claim.size > self._newest.size:
-            self._newest = claim
+        claim = verify.check_admission(
+            note, log, submission.block, index, time, admitted.proof, self.policy, self.clock()
+        )
+        if self._admitted:
+            label = blocks.parse(submission.block).label
+            self._admitted(label, Link(index, entry.block(time, submission.block)))
+        self._learn(claim)
         await self.sync(beyond=index)
         if self.replica.entry(index) != entry.block(time, submission.block):
             evidence = {"checkpoint": note, "shown": self.replica.note, "block": submission.block}
-            raise LogMisbehaved("R-61.2", "an admitted block is not in the tree shown", evidence)
+            detail = "an admitted block is not in the tree shown"
+            error = LogMisbehaved("R-61.2", detail, evidence)
+            error.proof = await of_rollback(self.replica, claim)
+            raise error
         return admitted
 
-    async def _submit(self, submission: Submission) -> tuple[bytes, Admitted]:
-        """The verdict, and the checkpoint it is given under. Asks again while it is open."""
-        request = wire.SubmitRequest((submission,)).encode()
-        detail = ""
-        for attempt in range(_ATTEMPTS):
-            await asyncio.sleep(_PAUSE * attempt)
-            answer = wire.SubmitAnswer.decode(await self._transport.submit(request))
-            (verdict, *others) = answer.verdicts
-            if others:
-                raise MalformedInput("R-71.1", "more verdicts than submissions")
-            if isinstance(verdict, Admitted):
-                return answer.checkpoint, verdict
-            if verdict.kind != "unavailable":
-                raise _refusal(verdict)
-            detail = printable(verdict.detail)
-        raise TransportError(f"the log could not decide: {detail}")
+    def _learn(self, claim: Claim) -> None:
+        """Remember a claim that may be synced to: one that enough witnesses have cosigned."""
+        if self._newest is None or claim.size > self._newest.size:
+            with suppress(NotCosigned):
+                self._quorum_time(claim)
+                self._newest = claim
 
-    async def identify(self, token: IdentityToken) -> Identity:
-        """Who it is that `token` enrols: the label of their identifier, proven by the VRF."""
-        request = wire.LabelRequest(token.delegation.raw, token.opening).encode()
-        body = self._authenticate(request, wire.LABELS_PATH, token.ephemeral)
-        answer = wire.LabelAnswer.decode(await self._transport.label(body))
-        identity = Identity(answer.label, token.opening, answer.proof)
-        try:
-            identity.check(self.replica.log.vrf_key)
-        except MalformedInput as error:
-            evidence = {"label": answer.label, "proof": answer.proof}
-            raise LogMisbehaved(error.rule, error.detail, evidence) from error
-        return identity
-
-    async def box(self, request: wire.BoxRequest, signer: cose.Signer) -> BoxAnswer:
-        """A box that came with a block; unchecked (R-55.4). `signer` is a device of the user."""
-        body = self._authenticate(request.encode(), wire.BOXES_PATH, signer)
-        return BoxAnswer.decode(await self._transport.box(body))
-
-    async def statements(
-        self, request: wire.StatementRequest, signer: cose.Signer
-    ) -> StatementAnswer:
-        """A run of a group's statements, and wishes to leave it; unchecked (R-56)."""
-        body = self._authenticate(request.encode(), wire.STATEMENTS_PATH, signer)
-        return StatementAnswer.decode(await self._transport.statements(body))
-
-    async def hand_in_leave(self, leave: bytes) -> None:
-        """Have a wish to leave a group kept (R-56.12)."""
-        await self._transport.leave(leave)
-
-    async def hand_in_grant(self, grant: bytes) -> None:
-        """Have a grant to read a group's statements kept (R-56.12)."""
-        await self._transport.grant(grant)
-
-    def _authenticate(self, request: bytes, path: str, signer: cose.Signer) -> bytes:
-        return wire.authenticate(request, path, signer, self.log_id, self.clock())
+    async def statement_proof(self, group: bytes, statements: Sequence[bytes]) -> bytes | None:
+        """The evidence file against the last of these, a group's from its first block on."""
+        return of_statement(self.replica, group, statements)
 
 
-def _refusal(refused: wire.Refused) -> KeyrollError:
-    """The error that a verdict stands for."""
-    rule, detail = printable(refused.rule), printable(refused.detail)
-    if refused.kind == "malformed":
-        return MalformedInput(rule, detail)
-    if refused.kind == "signature":
-        return BadSignature(rule, detail)
-    if refused.kind == "stale-anchor":
-        return StaleAnchor(rule, detail)
-    if refused.kind == "stale-head" and (head := refused.head):
-        return StaleHead(rule, detail, length=head.length, head=head.hash, index=head.index)
-    return RuleViolation(rule, detail)
+def _forked(error: LogMisbehaved) -> LogMisbehaved:
+    """What an error is, if it came of another history than the one that was accepted (R-61.2)."""
+    detail = f"the log shows another history than before ({error})"
+    found = LogMisbehaved("R-61.2", detail, error.evidence)
+    found.proof = error.proof
+    return found

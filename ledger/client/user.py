@@ -19,9 +19,11 @@ from dataclasses import replace
 
 from ledger.client import compose, handover, keyring
 from ledger.client.account import Account, DeviceSecret, MemoryVault, Vault, new_encryption_key
+from ledger.client.asking import Asking
 from ledger.client.compose import Place
 from ledger.client.handover import Offer, Request
 from ledger.client.history import Step
+from ledger.client.known import Known
 from ledger.client.session import Log
 from ledger.client.writer import Writer
 from ledger.errors import RuleViolation, UsageError
@@ -36,7 +38,7 @@ from ledger.rules.state import UserState, is_retired
 class User:
     """One account at one log. Its writes wait for one another."""
 
-    def __init__(self, log: Log, vault: Vault) -> None:
+    def __init__(self, log: Asking[Known], vault: Vault) -> None:
         """The person whose account is in `vault`, who registered or joined before."""
         account = vault.load()
         if account is None or account.identity is None:
@@ -50,7 +52,9 @@ class User:
     # --- becoming a user
 
     @classmethod
-    async def register(cls, log: Log, token: IdentityToken, vault: Vault | None = None) -> User:
+    async def register(
+        cls, log: Asking[Known], token: IdentityToken, vault: Vault | None = None
+    ) -> User:
         """Begin a chain for the identifier that `token` enrols; its first device is here.
 
         After a crash, do the same again: it takes up what was begun.
@@ -67,7 +71,11 @@ class User:
 
     @classmethod
     async def reset(
-        cls, log: Log, token: IdentityToken, authority: cose.Signer, vault: Vault | None = None
+        cls,
+        log: Asking[Known],
+        token: IdentityToken,
+        authority: cose.Signer,
+        vault: Vault | None = None,
     ) -> User:
         """Begin again after all devices were lost: a new first device, in the next epoch.
 
@@ -110,7 +118,9 @@ class User:
         return user
 
     @classmethod
-    async def _enter(cls, log: Log, token: IdentityToken, vault: Vault, purpose: Purpose) -> User:
+    async def _enter(
+        cls, log: Asking[Known], token: IdentityToken, vault: Vault, purpose: Purpose
+    ) -> User:
         """An account with a first device that has not been in a chain, kept in the vault."""
         _check_log(token.log_id, log, "token")
         if token.delegation.purpose != purpose:
@@ -288,7 +298,7 @@ class User:
         return Place.after(self.log.replica, self.label)
 
 
-def _check_log(log_id: bytes, log: Log, what: str) -> None:
+def _check_log(log_id: bytes, log: Asking[Known], what: str) -> None:
     if log_id != log.log_id:
         raise UsageError(f"the {what} is for another log: {log_id.hex()}")
 

@@ -4,6 +4,7 @@ A log proves what it says in this order:
 
     first_block(entry, log_id)            the first block is the one that the log id names
     open_claim(note, log, head, held)     a checkpoint, signed by that log, not behind `held`
+    policy.quorum_time(cosigned, log)     and cosigned by as many as are asked for
     follow(view, claim, entries, proof)   every entry, by every rule, to a tree that it covers
     check_not_ahead, check_age            its time, against this machine's clock
 
@@ -18,15 +19,16 @@ raises `LogMisbehaved`, with the bytes that contradict each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from ledger.client.policy import Policy, verifier_of
 from ledger.errors import BadSignature, LogMisbehaved, MalformedInput, NotFresh, RuleViolation
 from ledger.format import block as blocks
 from ledger.format import checkpoint as checkpoints
 from ledger.format import entry
-from ledger.format.note import ED25519, Verifier, parse_note
+from ledger.format.note import open_note, parse_note
+from ledger.format.policy import MAX_AHEAD_MS, counting
 from ledger.log.commit import Commit, Head
 from ledger.log.planner import View
 from ledger.log.replay import Check, batches, replay
@@ -34,8 +36,10 @@ from ledger.rules import table
 from ledger.rules.state import LogState
 from ledger.tree.merkle import leaf_hash, verify_consistency, verify_inclusion
 
-MAX_AHEAD = 300_000
-"""R-61.3: how far, in ms, a log's time may be ahead of this machine's."""
+MAX_AHEAD = MAX_AHEAD_MS
+"""R-61.3, R-62.9: how far a log's time may be ahead of this machine's, or of its witnesses'."""
+
+NO_POLICY = Policy()
 
 MIN_SIZE = 2
 """R-61.4: a first block, and the directory root that ends its batch."""
@@ -45,13 +49,15 @@ MIN_SIZE = 2
 class Claim:
     """A checkpoint that the log signed: `note` as it was received, and what it says.
 
-    `accepted` is the one that was held when it came, for the evidence.
+    `accepted` is the one that was held when it came, for the evidence. `cosigned` are those of the
+    client's policy whose cosignatures count: public keys, and times in seconds.
     """
 
     note: bytes
     size: int
     root: bytes
     accepted: bytes = b""
+    cosigned: Mapping[bytes, int] = field(default_factory=dict)
 
     @property
     def evidence(self) -> dict[str, bytes]:
@@ -89,12 +95,20 @@ def too_small(size: int, note: bytes) -> LogMisbehaved:
     return LogMisbehaved("R-61.4", f"a tree of size {size} was published", {"checkpoint": note})
 
 
-def open_claim(note: bytes, log: LogState, head: Head, held: bytes = b"") -> Claim:
+def open_claim(
+    note: bytes,
+    log: LogState,
+    head: Head,
+    held: bytes = b"",
+    policy: Policy = NO_POLICY,
+    now: int = 0,
+) -> Claim:
     """The checkpoint in `note`, judged by the log's keys and by what was accepted before.
 
-    `head` is the end of the tree accepted before, `held` its checkpoint (for the evidence).
+    `head` is the end of the tree accepted before, `held` its checkpoint (for the evidence). What
+    was cosigned beyond `now` (ms) does not count.
     """
-    return against(_signed(note, log), head, held)
+    return against(signed_claim(note, log, policy, now), head, held)
 
 
 def against(claim: Claim, head: Head, held: bytes) -> Claim:
@@ -108,25 +122,27 @@ def against(claim: Claim, head: Head, held: bytes) -> Claim:
     return claim
 
 
-def _signed(note: bytes, log: LogState) -> Claim:
-    """R-61.1, R-61.4. An unsigned note is no more this log's word than another log's."""
+def signed_claim(note: bytes, log: LogState, policy: Policy, now: int) -> Claim:
+    """The checkpoint in `note`, if this log signed it (R-61.1, R-61.4)."""
     try:
-        found = checkpoints.open_checkpoint(note, verifier_of(log))
+        return signed(note, log, policy, now)
     except (MalformedInput, BadSignature) as error:
         raise LogMisbehaved("R-61.1", str(error), {"checkpoint": note}) from error
+
+
+def signed(note: bytes, log: LogState, policy: Policy, now: int) -> Claim:
+    """The checkpoint in `note`, which this log signed, and who cosigned it.
+
+    Raises `MalformedInput` and `BadSignature` (R-60), and `LogMisbehaved` (R-61.4).
+    """
+    signer = verifier_of(log)
+    parsed, verified = open_note(note, [signer, *policy.verifiers])
+    found = checkpoints.parse(parsed.text)
+    if found.origin != log.origin or signer not in [one.verifier for one in verified]:
+        raise BadSignature("R-60.9", "the checkpoint is not signed by this log")
     if found.size < MIN_SIZE:
         raise too_small(found.size, note)
-    return Claim(note, found.size, found.root)
-
-
-def verifier_of(log: LogState) -> Verifier:
-    """The key that signs a log's checkpoints. Raises `MalformedInput` (R-60.5, R-15.1)."""
-    return _verifier(log.origin, log.log_key)
-
-
-@lru_cache(8)
-def _verifier(origin: str, log_key: bytes) -> Verifier:
-    return Verifier(origin, ED25519, log_key)
+    return Claim(note, found.size, found.root, cosigned=counting(verified, now))
 
 
 def whole(entries: Sequence[bytes]) -> int:
@@ -169,21 +185,37 @@ def _confirm(head: Head, claim: Claim, proof: Sequence[bytes]) -> None:
         raise LogMisbehaved("R-61.2", detail) from error
 
 
-def check_not_ahead(head: Head, now: int, note: bytes) -> None:
-    """R-61.3: the time of the last entry under `note` is at most 5 minutes after `now` (ms)."""
+def check_not_ahead(head: Head, now: int, note: bytes, quorum_time: int | None = None) -> None:
+    """The time of the last entry under `note` is at most 5 minutes after `now` (R-61.3).
+
+    And after the quorum time, if there is one (R-62.9): witnesses can't cosign what is to come.
+    """
     if head.time - now > MAX_AHEAD:
         detail = f"the last entry is {_seconds(head.time - now)} ahead of this machine's clock"
         raise NotFresh("R-61.3", detail, {"checkpoint": note})
+    if quorum_time is not None and head.time - quorum_time > MAX_AHEAD:
+        ahead = _seconds(head.time - quorum_time)
+        detail = f"the last entry is {ahead} ahead of the witnesses who cosigned it"
+        raise LogMisbehaved("R-62.9", detail, {"checkpoint": note})
 
 
-def check_age(head: Head, now: int, max_age: int, note: bytes) -> None:
-    """R-61.3: the time of the last entry under `note` is at most `max_age` before `now` (ms)."""
-    if now - head.time > max_age:
+def check_age(
+    head: Head, now: int, max_age: int, note: bytes, quorum_time: int | None = None
+) -> None:
+    """The quorum time, or without one the last entry's, is at most `max_age` (ms) before `now`.
+
+    R-61.3, R-62.9.
+    """
+    what, time = "last entry", head.time
+    if quorum_time is not None:
+        what, time = "quorum's cosignature", quorum_time
+    if now - time > max_age:
         detail = (
-            f"the last entry is {_seconds(now - head.time)} old by this machine's clock, "
+            f"the {what} is {_seconds(now - time)} old by this machine's clock, "
             f"{_seconds(max_age)} allowed: the log stands still, or is being withheld"
         )
-        raise NotFresh("R-61.3", detail, {"checkpoint": note})
+        rule = "R-61.3" if quorum_time is None else "R-62.9"
+        raise NotFresh(rule, detail, {"checkpoint": note})
 
 
 def _seconds(duration: int) -> str:
@@ -191,10 +223,17 @@ def _seconds(duration: int) -> str:
 
 
 def check_admission(
-    note: bytes, log: LogState, raw: bytes, index: int, time: int, proof: Sequence[bytes]
+    note: bytes,
+    log: LogState,
+    raw: bytes,
+    index: int,
+    time: int,
+    proof: Sequence[bytes],
+    policy: Policy = NO_POLICY,
+    now: int = 0,
 ) -> Claim:
     """The checkpoint in `note`, if the log proves under it that `raw` is its leaf `index`."""
-    claim = _signed(note, log)
+    claim = signed_claim(note, log, policy, now)
     try:
         leaf = leaf_hash(entry.block(time, raw))
         verify_inclusion(leaf, index, claim.size, proof, claim.root)

@@ -19,7 +19,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ledger.client.account import Account, DeviceSecret, Vault
-from ledger.client.session import Log
+from ledger.client.asking import Asking
+from ledger.client.known import Known
 from ledger.errors import MalformedInput, RuleViolation, StaleAnchor, StaleHead
 from ledger.format import block as blocks
 from ledger.format.bodies import ZERO_HASH
@@ -35,7 +36,7 @@ _ATTEMPTS = 8
 class Writer:
     """Writes for one account, one block after the other."""
 
-    def __init__(self, log: Log, vault: Vault, account: Account) -> None:
+    def __init__(self, log: Asking[Known], vault: Vault, account: Account) -> None:
         self.account = account
         self._log = log
         self._vault = vault

@@ -32,6 +32,7 @@ from ledger.format.bodies import (
     parse_body,
 )
 from ledger.format.cbor import Value, array, bstr, decode, encode, uint
+from ledger.format.templates import BlockFields, read_block
 
 VERSION = 1
 MAX_BLOCK_BYTES = 16_384
@@ -86,13 +87,27 @@ def parse(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
         raise MalformedInput(
             "R-41.1", f"the block has {len(raw)} bytes, at most {max_bytes} allowed"
         )
+    found = read_block(raw)
+    block = _parse_any(raw, max_bytes) if found is None else _of_fields(raw, found)
+    _check_header(block)
+    return block
+
+
+def _of_fields(raw: bytes, fields: BlockFields) -> Block:
+    envelope, kind, label, seq, prev, size, root, body = fields
+    digest = sha256(raw).digest()
+    return Block(raw, digest, envelope, kind, label, seq, prev, Anchor(size, root), body)
+
+
+def _parse_any(raw: bytes, max_bytes: int) -> Block:
+    """What no template fits: other types, and what is malformed."""
     envelope = cose.parse(raw, max_bytes)
     f = array(decode(envelope.payload, max_bytes), 7, "payload")
     if uint(f[0], "version") != VERSION:
         raise MalformedInput("R-41.2", "this version is unknown")
     kind = uint(f[1], "type")
     place = array(f[5], 2, "anchor")
-    block = Block(
+    return Block(
         raw,
         sha256(raw).digest(),
         envelope,
@@ -105,8 +120,6 @@ def parse(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
         ),
         parse_body(kind, f[6]),
     )
-    _check_header(block)
-    return block
 
 
 def _check_header(block: Block) -> None:

@@ -113,7 +113,7 @@ def _payload_bounds(data: bytes) -> tuple[int, int]:
     width = _LENGTH_BYTES.get(first, 0)
     start = at + 1 + width
     length = int.from_bytes(data[at + 1 : start]) if width else first - 0x40
-    if length < 0 or data[at:start] != _bstr_head(length):
+    if length < 0 or data[at:start] != bstr_head(length):
         raise MalformedInput("R-40.1", "the payload is not a byte string in its shortest spelling")
     return start, start + length
 
@@ -201,10 +201,10 @@ def check_signature(kid: bytes, signature: bytes, message: bytes) -> None:
 
 def _bstr(data: bytes) -> bytes:
     """`data` as a CBOR byte string."""
-    return _bstr_head(len(data)) + data
+    return bstr_head(len(data)) + data
 
 
-def _bstr_head(length: int) -> bytes:
+def bstr_head(length: int) -> bytes:
     """The shortest head of a byte string (RFC 8949 section 4.2.1), for lengths below 2^32."""
     if length < 24:
         return bytes((0x40 + length,))

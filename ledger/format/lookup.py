@@ -4,7 +4,7 @@
     query          = [identifier / label, held]
     bundle         = [1, mode, checkpoint, first, last, inclusion, consistency, log, [* answer]]
     answer         = [label, VRF proof, opening, chain, state, anchored]
-    chain          = [length, accumulator, directory-proof, [* [leaf index, entry]]]
+    chain          = [length, accumulator, digest, directory-proof, [* [leaf index, entry]]]
     saved-lookup   = [1, log id, identifier, bundle]
 
 Decoding takes exactly these shapes and looks neither into entries nor into states: what a bundle
@@ -33,6 +33,8 @@ from ledger.tree.directory_proof import Proof
 LOOKUP_PATH = "/v1/lookup"
 
 MAX_BUNDLE_BYTES = 4 * 1_048_576
+MAX_WHOLE_BYTES = 64 * 1_048_576
+"""Of an answer that came in parts, put together (R-65.7)."""
 MAX_SAVED_BYTES = MAX_BUNDLE_BYTES + 1_024
 MAX_QUERIES = 256
 MAX_ANSWER_BYTES = 1_048_576
@@ -120,28 +122,34 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class ChainPart:
-    """What the directory says of a chain, with the proof, and the blocks that were not held."""
+    """What the directory says of a chain, with the proof, and the blocks that were not held.
+
+    `digest` is that of the chain's state.
+    """
 
     length: int
     accumulator: bytes
+    digest: bytes
     proof: Proof
     links: tuple[Link, ...] = ()
 
     @classmethod
     def parse(cls, value: Value) -> ChainPart:
-        f = array(value, 4, "chain")
+        f = array(value, 5, "chain")
         length = uint(f[0], "chain length", MAX_SEQ + 1)
-        links = items(f[3], 0, _MAX_LINKS, "links")
+        links = items(f[4], 0, _MAX_LINKS, "links")
         return cls(
             length,
             bstr(f[1], HASH_BYTES, "accumulator"),
-            proofs.parse(f[2]),
+            bstr(f[2], HASH_BYTES, "state digest"),
+            proofs.parse(f[3]),
             tuple(map(Link.parse, links)),
         )
 
     def to_value(self) -> Value:
         links = [link.to_value() for link in self.links]
-        return [self.length, self.accumulator, proofs.to_value(self.proof), links]
+        held: list[Value] = [self.length, self.accumulator, self.digest]
+        return [*held, proofs.to_value(self.proof), links]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +195,9 @@ class Bundle:
     answers: tuple[Answer, ...]
 
     @classmethod
-    def decode(cls, data: bytes) -> Bundle:
+    def decode(cls, data: bytes, cap: int = MAX_BUNDLE_BYTES) -> Bundle:
         """The bundle that these bytes spell, or `MalformedInput` (R-10, R-65.1)."""
-        f = array(decode(data, MAX_BUNDLE_BYTES), 9, "bundle")
+        f = array(decode(data, cap), 9, "bundle")
         if uint(f[0], "version") != VERSION:
             raise MalformedInput("R-65.1", "this version of bundles is unknown")
         return cls(

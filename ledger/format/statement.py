@@ -20,6 +20,7 @@ from ledger.format import cose
 from ledger.format.block import LABEL_BYTES, MAX_TREE_SIZE, Anchor
 from ledger.format.bodies import HASH_BYTES, KEY_BYTES, MAX_MEMBERS, MAX_SEQ, MAX_TIME
 from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
+from ledger.format.templates import StatementFields, read_statement
 
 MAX_STATEMENT_BYTES = 524_288
 MAX_REQUEST_BYTES = 1_024
@@ -78,6 +79,19 @@ class Terms:
     removed: tuple[bytes, ...]
     put: tuple[Put, ...]
     membership: bytes
+
+    @classmethod
+    def of(cls, fields: StatementFields) -> Terms:
+        """What a template has read."""
+        _, (salt, group, seq, prev), anchor, said, puts, membership = fields
+        author, signing, encryption, box_root, action, removed = said
+        put = tuple([Put(*one) for one in puts])
+        keys = author, signing, encryption, box_root
+        terms = cls(
+            salt, group, seq, prev, Anchor(*anchor), *keys, action, removed, put, membership
+        )
+        _check_ascending(terms)
+        return terms
 
     @classmethod
     def parse(cls, value: Value) -> Terms:
@@ -139,6 +153,9 @@ class Statement:
     @classmethod
     def parse(cls, raw: bytes) -> Statement:
         """The statement that `raw` spells, or `MalformedInput`: R-10, R-40, R-56.1."""
+        found = read_statement(raw) if len(raw) <= MAX_STATEMENT_BYTES else None
+        if found:
+            return cls(raw, found[0], Terms.of(found))
         envelope = _open(raw, MAX_STATEMENT_BYTES, "R-56.1")
         return cls(raw, envelope, Terms.parse(decode(envelope.payload, MAX_STATEMENT_BYTES)))
 

@@ -6,19 +6,19 @@ one notices (R-55.4, R-36.6, and whoever reads a group's statements).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ledger.errors import RuleViolation
 from ledger.format import block as blocks
-from ledger.format import cose
+from ledger.format import cose, wire
 from ledger.format.block import Block, Checks
 from ledger.format.bodies import BlockType, UserCreate
-from ledger.format.identity import Opening
+from ledger.format.identity import Opening, check_identifier
 from ledger.format.statement import Role, Statement
 from ledger.log.commit import Commit
-from ledger.log.planner import Admission, Batch, Plan, View
+from ledger.log.planner import Admission, Ahead, Batch, Plan, View
 from ledger.rules import membership
 from ledger.rules.context import Context, Outcome
 from ledger.rules.membership import Before, Kind, Membership
@@ -39,6 +39,16 @@ class Submission:
     boxes: tuple[bytes, ...] = ()
     opening: Opening | None = None
     statement: Statement | None = None
+
+    @classmethod
+    def parse(cls, raw: wire.Submission) -> Submission:
+        """What was handed in, if all of it is well-formed and goes together."""
+        if raw.opening:
+            check_identifier(raw.opening.identifier)
+        statement = None if raw.statement is None else Statement.parse(raw.statement)
+        parsed = cls(blocks.parse(raw.block), raw.boxes, raw.opening, statement)
+        check_private(parsed)
+        return parsed
 
     def checks(self, log_id: bytes) -> Checks:
         """What costs time and needs no state: the block's checks, and the statement's signature."""
@@ -80,11 +90,28 @@ def plan_vetted(
 class VettedBatch:
     """A batch in the making of submissions. `items` is what is to be kept beside the log."""
 
-    def __init__(self, view: View, now: int, stored: ReadStored) -> None:
+    def __init__(
+        self,
+        view: View,
+        now: int,
+        stored: ReadStored,
+        inherited: Mapping[bytes, Membership] | None = None,
+    ) -> None:
         self.items: list[PrivateItem] = []
+        self._view = view
         self._batch = Batch(view, now)
         self._stored = stored
+        self._inherited = inherited or {}
         self._made: dict[bytes, Membership] = {}
+
+    def next(self, commit: Commit, now: int) -> VettedBatch:
+        """The batch after this one, which gave `commit`: begun before that is published."""
+        return VettedBatch(Ahead(self._view, commit), now, self._stored, self._made)
+
+    def follow(self, view: View) -> None:
+        """Go on with `view`: the batch before is published there."""
+        self._batch.follow(view)
+        self._view = view
 
     def admit(self, submission: Submission) -> Admission | RuleViolation:
         """Take in a block, if the rules admit it and what comes along fits."""
@@ -134,9 +161,10 @@ class VettedBatch:
         return known is not None and known.kind == Kind.FLAT
 
     def _membership(self, chain: Chain) -> Membership | None:
-        if made := self._made.get(chain.state.head):
+        head = chain.state.head
+        if made := self._made.get(head) or self._inherited.get(head):
             return made
-        stored = self._stored(chain.state.head)
+        stored = self._stored(head)
         return None if stored is None else Membership.decode(stored)
 
 

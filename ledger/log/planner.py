@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ledger.errors import RuleViolation, StaleAnchor
+from ledger.errors import RuleViolation, StaleAnchor, StoreError
 from ledger.format import entry
 from ledger.format.block import LOG_LABEL, Block
 from ledger.format.bodies import DAY_MS, ZERO_HASH
@@ -83,6 +83,34 @@ def _anything(at: Context, outcome: Outcome) -> None:
     """The rules that everyone checks are enough."""
 
 
+class Ahead:
+    """A view of the log as it will be when `commit`, planned on `view`, is published.
+
+    Enough to admit blocks; to close their batch takes the published log (`Batch.follow`).
+    """
+
+    def __init__(self, view: View, commit: Commit) -> None:
+        self._view = view
+        self._commit = commit
+        self.log_id = view.log_id
+        self.head = commit.after
+        self.frontier = commit.frontier
+
+    @property
+    def directory(self) -> Directory:
+        raise StoreError("the directory moves on when the batch before is published")
+
+    def chain(self, label: bytes) -> Chain | None:
+        return self._commit.chains.get(label) or self._view.chain(label)
+
+    def batch_end(self, size: int) -> tuple[bytes, int] | None:
+        after = self.head
+        return (after.root, after.time) if size == after.size else self._view.batch_end(size)
+
+    def bucket(self, key: bytes) -> bytes | None:
+        raise StoreError("buckets are written when the batch before is published")
+
+
 def plan(view: View, blocks: Sequence[Block], now: int) -> Plan:
     """The batch of those of `blocks` (at most 4,096) that the rules admit, at time `now` (ms).
 
@@ -129,6 +157,12 @@ class Batch:
         if label not in self._known:
             self._known[label] = self._view.chain(label)
         return self._known[label]
+
+    def follow(self, view: View) -> None:
+        """Go on with `view`: what this batch was planned ahead of (`Ahead`) is published there."""
+        if view.head != self._view.head:
+            raise StoreError("the batch before did not lead to where this one begins")
+        self._view = view
 
     def close(self) -> Commit:
         """Add the directory root (R-42.2), and say what all of it does."""

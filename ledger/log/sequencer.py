@@ -3,7 +3,7 @@
 A block's way, with what runs where:
 
     submit            event loop     room in the queue?
-      check           worker         signatures, key points, the VRF label of a user.create
+      check         worker         parsing, signatures, key points, VRF labels
       wait            event loop     until the writer is free
       plan            event loop     rules, boxes, directory: a batch of all that waits
       private         writer thread  boxes and openings are durable before what refers to them
@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,16 +46,17 @@ from ledger.errors import (
     UsageError,
 )
 from ledger.format import block as blocks
-from ledger.format import entry
+from ledger.format import entry, wire
 from ledger.format.block import LOG_LABEL, Block
 from ledger.format.bodies import BlockType, LogCreate
 from ledger.format.checkpoint import Checkpoint, sign_checkpoint
 from ledger.format.keys import SigningKey
-from ledger.log.admission import Submission, VettedBatch, check_private
+from ledger.log.admission import Submission, VettedBatch
 from ledger.log.clock import Clock
 from ledger.log.commit import Commit, Head
-from ledger.log.planner import Admission, Plan, plan
-from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Job
+from ledger.log.cosigning import Cosign, SignedTree, staged_nodes
+from ledger.log.planner import Admission, Plan, View, plan
+from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Parsed
 from ledger.log.receipts import Receipts
 from ledger.rules.state import LogState
 from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
@@ -70,11 +71,6 @@ _PATIENCE = 0.1
 
 _PORTION = 64
 """Blocks that are planned between two looks at what else there is to do: some 5 ms."""
-
-Cosign: TypeAlias = Callable[[bytes], Awaitable[bytes]]
-"""Takes the signed checkpoint, gives it back with cosignatures; takes as long as it takes. May
-raise `TransportError` to be asked again.
-"""
 
 _logger = structlog.get_logger("keyroll.sequencer")
 
@@ -129,11 +125,35 @@ class _Request:
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A block without a verdict, and where the verdict belongs."""
+    """A block without a verdict, and where the verdict belongs. `parsed` once it was checked."""
 
-    submission: Submission
+    raw: wire.Submission
     request: _Request
     place: int
+    parsed: Parsed | None = None
+
+    @property
+    def submission(self) -> Submission:
+        """For the planner."""
+        assert self.parsed
+        block, statement = self.parsed
+        return Submission(block, self.raw.boxes, self.raw.opening, statement)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A batch in the making: what was admitted or refused so far, in this order."""
+
+    planning: VettedBatch
+    items: list[_Waiting] = field(default_factory=list)
+    results: list[Admission | RuleViolation] = field(default_factory=list)
+
+    def admit(self, items: Sequence[_Waiting]) -> None:
+        self.items += items
+        self.results += [self.planning.admit(item.submission) for item in items]
+
+    def close(self) -> Plan:
+        return Plan(self.planning.close(), tuple(self.results))
 
 
 class Sequencer:
@@ -150,7 +170,9 @@ class Sequencer:
         cosign: Cosign | None = None,
         settings: Settings | None = None,
         observe: Callable[[Written], None] | None = None,
+        overdue: bool = False,
     ) -> None:
+        """`overdue`: publish once at the start, whatever the last entry's age (R-62.15)."""
         self._store = store
         self._private = private
         self._log_key = log_key
@@ -159,8 +181,10 @@ class Sequencer:
         self._cosign = cosign
         self._settings = settings or Settings()
         self._observe = observe
+        self._overdue = overdue
         self._taken: set[_Waiting] = set()
         self._ready: list[_Waiting] = []
+        self._draft: _Draft | None = None
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
@@ -182,7 +206,7 @@ class Sequencer:
         """Blocks that were taken and have no verdict yet."""
         return len(self._taken)
 
-    async def submit(self, submissions: Sequence[Submission]) -> list[Verdict]:
+    async def submit(self, submissions: Sequence[wire.Submission]) -> list[Verdict]:
         """A verdict for each, in order, once all are known. Raises `Busy` before taking any.
 
         What was taken is carried through even if the caller goes away.
@@ -220,32 +244,21 @@ class Sequencer:
         self._wake.set()
 
     def _take(self, items: Sequence[_Waiting]) -> None:
-        """Take blocks in, and have them checked (R-15.1, R-40.4, R-52.5, R-56.4, R-71)."""
+        """Take blocks in, and have them parsed and checked (R-15.1, R-40, R-52.5, R-56.4, R-71)."""
         self._taken.update(items)
-        complete = []
-        for item in items:
-            try:
-                check_private(item.submission)
-                complete.append(item)
-            except RuleViolation as violation:
-                self._settle(item, violation)
-        for at in range(0, len(complete), MAX_JOBS):
-            part = complete[at : at + MAX_JOBS]
-            found = self._pool.check([self._job(item.submission) for item in part])
+        for at in range(0, len(items), MAX_JOBS):
+            part = items[at : at + MAX_JOBS]
+            found = self._pool.check([item.raw for item in part], self._log_id)
             found.add_done_callback(partial(self._checked, part))
 
-    def _job(self, submission: Submission) -> Job:
-        block, opening = submission.block, submission.opening
-        identifier = opening.identifier if opening else None
-        return Job(submission.checks(self._log_id), identifier, block.label)
-
     def _checked(
-        self, items: Sequence[_Waiting], found: asyncio.Future[list[Failure | None]]
+        self, items: Sequence[_Waiting], found: asyncio.Future[list[Parsed | Failure]]
     ) -> None:
-        for item, failure in zip(items, found.result(), strict=True):
-            if failure:
-                self._settle(item, failure)
+        for item, result in zip(items, found.result(), strict=True):
+            if isinstance(result, KeyrollError):
+                self._settle(item, result)
             elif item in self._taken:
+                item.parsed = result
                 self._ready.append(item)
         self._wake.set()
 
@@ -259,14 +272,14 @@ class Sequencer:
     async def _gather(self) -> None:
         """Wait for blocks, or until a heartbeat is due; let a batch fill up for a moment."""
         timeout = self._until_heartbeat()
-        if not self._ready and timeout and not (self._stopping and not self._taken):
+        if not self._at_hand and timeout and not (self._stopping and not self._taken):
             self._wake.clear()
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
             except TimeoutError:
                 return
-        if 0 < len(self._ready) < self._settings.max_batch:
+        if 0 < self._at_hand < self._settings.max_batch:
             await asyncio.sleep(self._settings.linger)
             await self._fill()
 
@@ -277,53 +290,98 @@ class Sequencer:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                while len(self._ready) < min(len(self._taken) / 2, self._settings.max_batch):
+                while self._at_hand < min(len(self._taken) / 2, self._settings.max_batch):
                     self._wake.clear()
                     await self._wake.wait()
 
+    @property
+    def _at_hand(self) -> int:
+        """Blocks that could be written now."""
+        return len(self._ready) + (len(self._draft.items) if self._draft else 0)
+
     def _until_heartbeat(self) -> float:
         """Seconds until the log has been silent for too long, 0 if it has."""
+        if self._overdue:
+            return 0.0
         return max(0.0, (self._head.time + self._heartbeat - self._clock.read()) / 1000)
 
     async def _write_batch(self) -> None:
         """Write what is ready, and answer for it; a heartbeat if nothing is and one is due."""
-        batch = self._ready[: self._settings.max_batch]
-        del self._ready[: len(batch)]
         started = time.perf_counter()
+        draft, self._draft = self._draft, None
+        receipts = None
         try:
-            planned, private = await self._planned(batch)
-            if len(planned.commit.entries) == 1 and self._until_heartbeat():
-                receipts = None
-            else:
-                receipts = await self._finish(planned.commit, private)
-                self._report(planned.commit, time.perf_counter() - started)
+            with self._store.view() as view:
+                draft = self._begun(draft, view)
+                await self._admit_ready(draft)
+                planned = draft.close()
+                if len(planned.commit.entries) > 1 or not self._until_heartbeat():
+                    receipts = await self._finish_and_go_on(draft, planned.commit)
+                    self._report(planned.commit, time.perf_counter() - started)
         except (StoreFull, ClockError) as error:
             _logger.error("nothing was written, trying again", error=str(error))
-            self._refuse(batch, error)
+            self._refuse(draft.items if draft else self._take_ready(), error)
             await asyncio.sleep(_PAUSE)
         else:
-            self._answer(batch, planned, receipts)
+            self._answer(draft.items, planned, receipts)
 
     def _report(self, commit: Commit, seconds: float) -> None:
         if self._observe:
             self._observe(Written(len(commit.entries) - 1, seconds, commit.after))
 
-    async def _planned(self, batch: Sequence[_Waiting]) -> tuple[Plan, list[PrivateItem]]:
-        with self._store.view() as view:
-            now = self._clock.now(view.head.time)
-            planning = VettedBatch(view, now, self._private.membership)
-            results: list[Admission | RuleViolation] = []
-            for at in range(0, len(batch), _PORTION):
-                results += [planning.admit(item.submission) for item in batch[at : at + _PORTION]]
-                await asyncio.sleep(0)
-            return Plan(planning.close(), tuple(results)), planning.items
+    def _begun(self, draft: _Draft | None, view: View) -> _Draft:
+        """The draft that was begun ahead, or another, on what is published now."""
+        now = self._clock.now(view.head.time)
+        if draft is None:
+            return _Draft(VettedBatch(view, now, self._private.membership))
+        draft.planning.follow(view)
+        return draft
+
+    async def _admit_ready(self, draft: _Draft) -> None:
+        """Plan what is ready now, a portion at a time."""
+        batch = self._take_ready(len(draft.items))
+        for at in range(0, len(batch), _PORTION):
+            draft.admit(batch[at : at + _PORTION])
+            await asyncio.sleep(0)
+
+    def _take_ready(self, taken: int = 0) -> list[_Waiting]:
+        """What is ready, as far as a batch has room that has `taken` some already."""
+        count = self._settings.max_batch - taken
+        batch = self._ready[:count]
+        del self._ready[:count]
+        return batch
+
+    async def _finish_and_go_on(self, draft: _Draft, commit: Commit) -> Receipts:
+        """Finish a batch, and plan the next one ahead while the disk is busy with it."""
+        if self._cosign is not None:
+            # Who knows how long that takes: a batch's time is that of its beginning.
+            return await self._finish(commit, draft.planning.items)
+        ahead = _Draft(draft.planning.next(commit, self._clock.now(commit.after.time)))
+        finishing = asyncio.create_task(self._finish(commit, draft.planning.items))
+        try:
+            await self._plan_ahead(ahead, finishing)
+            receipts = await finishing
+        except BaseException:
+            finishing.cancel()
+            self._ready[:0] = ahead.items
+            raise
+        self._draft = ahead if ahead.items else None
+        return receipts
+
+    async def _plan_ahead(self, ahead: _Draft, finishing: asyncio.Task[Receipts]) -> None:
+        finishing.add_done_callback(lambda _: self._wake.set())
+        while not finishing.done():
+            self._wake.clear()
+            await self._admit_ready(ahead)
+            if not finishing.done():
+                await self._wake.wait()
 
     async def _finish(self, commit: Commit, private: Sequence[PrivateItem]) -> Receipts:
         """Make a planned batch durable, signed and published, in the order that is safe."""
         if self._cosign is None:
             note = self._sign(commit)
             await self._call(self._perform, commit, note, private)
-            self._head = commit.after
+            self._head, self._overdue = commit.after, False
         else:
             await self._call(self._stage, commit, private)
             note = await self._publish(commit)
@@ -340,15 +398,16 @@ class Sequencer:
     async def _publish(self, commit: Commit) -> bytes:
         """Publish a staged batch, however long cosigners or space for it take."""
         note = self._sign(commit)
+        tree = SignedTree(note, commit.after.size, staged_nodes(self._store, commit))
         while True:
             try:
-                cosigned = await self._cosign(note) if self._cosign else note
+                cosigned = await self._cosign(tree) if self._cosign else note
                 await self._call(self._store.publish, commit, cosigned)
             except (StoreFull, TransportError) as error:
                 _logger.error("the batch is staged, not published yet", error=str(error))
                 await asyncio.sleep(_PAUSE)
             else:
-                self._head = commit.after
+                self._head, self._overdue = commit.after, False
                 return cosigned
 
     async def _recover(self) -> None:

@@ -294,9 +294,13 @@ class Chain:
 
     @property
     def value(self) -> bytes:
-        """What the directory holds for this chain (R-30.4, R-30.6)."""
-        digest = sha256(self.encoded).digest()
-        return sha256(b"\x04" + self.length.to_bytes(8) + self.accumulator + digest).digest()
+        """What the directory holds for this chain (R-30.4)."""
+        return chain_value(self.length, self.accumulator, self.digest)
+
+    @property
+    def digest(self) -> bytes:
+        """The state digest (R-30.6)."""
+        return sha256(self.encoded).digest()
 
     def record(self) -> bytes:
         """For a store: u64(length) ‖ accumulator ‖ state."""
@@ -311,6 +315,11 @@ class Chain:
 
 ReadChain: TypeAlias = Callable[[bytes], Chain | None]
 """The chain of a label, at the place in question."""
+
+
+def chain_value(length: int, accumulator: bytes, digest: bytes) -> bytes:
+    """What the directory holds for a chain: length, accumulator and state digest (R-30.4)."""
+    return sha256(b"\x04" + length.to_bytes(8) + accumulator + digest).digest()
 
 
 def accumulate(accumulator: bytes, index: int, leaf_hash: bytes) -> bytes:

@@ -2,10 +2,14 @@
 
     GET  /checkpoint, /tile/…                              the tree, as any tlog client reads it
     GET  /v1/log, /v1/chains/<label>, /v1/proofs/…         facts, chains, proofs
+    GET  /v1/receipts/<index>                              proofs as COSE Receipts
     POST /v1/blocks                                        blocks in
     POST /v1/labels, /v1/boxes, /v1/statements, /v1/audit  for somebody in particular
     POST /v1/lookup                                        what stands for whom, proven
     POST /v1/leaves, /v1/grants                            what members say
+    POST /v1/sessions, /v1/sessions/open                   who may read what was sealed
+    GET  /v1/candidate, /v1/covered                        checkpoints for and by auditors
+    POST /v1/cosignatures                                  what auditors say
     GET  /health, /metrics                                 for operators
 
 >>> app = make_app(service)                # doctest: +SKIP
@@ -24,8 +28,11 @@ from ledger.errors import MalformedInput
 from ledger.format import wire
 from ledger.format.bodies import MAX_SEQ
 from ledger.format.lookup import LOOKUP_PATH
-from ledger.server import private, tiles
+from ledger.format.receipt import MEDIA_TYPE as RECEIPT
+from ledger.format.sessions import OPEN_PATH, SHARE_PATH
+from ledger.server import private, proofs, sessions, tiles
 from ledger.server import statements as group_statements
+from ledger.server.coverage import Coverage
 from ledger.server.lookups import Lookups
 from ledger.server.problems import DEBUG, METRICS, Problem, guard
 from ledger.server.rates import Rate
@@ -36,6 +43,8 @@ from ledger.tree.merkle import MAX_SIZE, consistency_proof, inclusion_proof
 from ledger.tree.tiles import node_reader
 
 CBOR = "application/cbor"
+NOTE = "text/plain"
+COSIGNATURES_PATH = "/v1/cosignatures"
 
 _LABEL = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -60,6 +69,8 @@ def make_app(service: Service) -> web.Application:
             web.get("/v1/chains/{label}", chain),
             web.get("/v1/proofs/inclusion", inclusion),
             web.get("/v1/proofs/consistency", consistency),
+            web.get("/v1/proofs/tlog", tlog_proof),
+            web.get("/v1/receipts/{index}", receipt),
             web.post(wire.BLOCKS_PATH, blocks),
             web.post(wire.LABELS_PATH, limited(rates.labels, service, labels)),
             web.post(wire.BOXES_PATH, limited(rates.boxes, service, boxes)),
@@ -68,6 +79,11 @@ def make_app(service: Service) -> web.Application:
             web.post(LOOKUP_PATH, limited(rates.lookups, service, lookup(Lookups(service)))),
             web.post(wire.LEAVES_PATH, limited(rates.leaves, service, leaves)),
             web.post(wire.GRANTS_PATH, limited(rates.leaves, service, grants)),
+            web.post(SHARE_PATH, limited(rates.sessions, service, share)),
+            web.post(OPEN_PATH, limited(rates.sessions, service, open_session)),
+            web.get("/v1/candidate", candidate),
+            web.get("/v1/covered", covered),
+            web.post(COSIGNATURES_PATH, cosignatures),
             web.get("/health", health),
             web.get("/metrics", metrics),
         ]
@@ -125,6 +141,45 @@ async def grants(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def share(request: web.Request) -> web.Response:
+    """POST /v1/sessions."""
+    await _aside(sessions.share, request)
+    return web.Response(status=204)
+
+
+async def open_session(request: web.Request) -> web.Response:
+    """POST /v1/sessions/open."""
+    return cbor((await _aside(sessions.opened, request)).encode())
+
+
+async def candidate(request: web.Request) -> web.Response:
+    """GET /v1/candidate."""
+    return tiles.note(await asyncio.to_thread(coverage_of(request).candidate))
+
+
+async def covered(request: web.Request) -> web.Response:
+    """GET /v1/covered."""
+    found = await asyncio.to_thread(coverage_of(request).covered)
+    if found is None:
+        raise Problem("not-found", "auditors have cosigned nothing yet")
+    return tiles.note(found)
+
+
+async def cosignatures(request: web.Request) -> web.Response:
+    """POST /v1/cosignatures."""
+    coverage = coverage_of(request)
+    await asyncio.to_thread(coverage.take, await read_body(request, NOTE))
+    return web.Response(status=204)
+
+
+def coverage_of(request: web.Request) -> Coverage:
+    """What this log's auditors cosign, if it has any."""
+    coverage = request.app[SERVICE].coverage
+    if coverage is None:
+        raise Problem("not-found", "this log has no auditors")
+    return coverage
+
+
 async def _aside(answer: Callable[[Service, bytes], T], request: web.Request) -> T:
     """Answer in a thread: it takes many reads, or waits for the disk."""
     body = await read_body(request)
@@ -133,8 +188,14 @@ async def _aside(answer: Callable[[Service, bytes], T], request: web.Request) ->
 
 async def log_info(request: web.Request) -> web.Response:
     """GET /v1/log: what the log says of itself, for people; its first block is what counts."""
-    with request.app[SERVICE].store.reader() as reader:
+    service = request.app[SERVICE]
+    with service.store.reader() as reader:
         document = facts(reader)
+    if service.coverage:
+        auditors = service.coverage.terms.policy.verifiers
+        document["auditors"] = [auditor.vkey for auditor in auditors]
+    if service.witnesses:
+        document["witnesses"] = [one.verifier.vkey for one in service.witnesses.everyone]
     document["caps"] = {
         "max_request_bytes": wire.MAX_REQUEST_BYTES,
         "max_submissions": wire.MAX_SUBMISSIONS,
@@ -200,10 +261,33 @@ async def consistency(request: web.Request) -> web.Response:
         return cbor(wire.encode_proof(consistency_proof(old, new, read)))
 
 
+async def tlog_proof(request: web.Request) -> web.Response:
+    """GET /v1/proofs/tlog?index=<i>."""
+    index = number(request, "index", MAX_SIZE)
+    with request.app[SERVICE].store.reader() as reader:
+        body = proofs.tlog_proof(reader, index)
+    headers = {"Cache-Control": "no-cache"}
+    return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
+
+
+async def receipt(request: web.Request) -> web.Response:
+    """GET /v1/receipts/<i>. A log that is dead signs nothing more (R-68.6)."""
+    service, index = request.app[SERVICE], decimal(request.match_info["index"], "index", MAX_SIZE)
+    if service.sequencer.dead:
+        raise service.sequencer.dead
+    with service.store.reader() as reader:
+        body = proofs.receipt(reader, index, service.log_key)
+    headers = {"Cache-Control": "no-cache", "Content-Type": RECEIPT}
+    return web.Response(body=body, headers=headers)
+
+
 async def health(request: web.Request) -> web.Response:
     """GET /health: 200 only if all is well."""
-    status, size, age = request.app[SERVICE].health()
-    document = {"status": status, "size": size, "age_ms": age}
+    service = request.app[SERVICE]
+    status, size, age = service.health()
+    document: dict[str, object] = {"status": status, "size": size, "age_ms": age}
+    if service.witnesses:
+        document["witnesses"] = service.witnesses.told()
     code = 200 if status == "ok" else 503
     return web.json_response(document, status=code, headers={"Cache-Control": "no-store"})
 
@@ -233,10 +317,10 @@ def peer(request: web.Request, forwarded: bool) -> str:
     return request.remote or ""
 
 
-async def read_body(request: web.Request) -> bytes:
-    """The body of a request, if it is CBOR, short enough and comes in time (R-70.2)."""
-    if request.content_type != CBOR:
-        raise Problem("media-type", f"bodies are {CBOR}", rule="R-70.2")
+async def read_body(request: web.Request, media_type: str = CBOR) -> bytes:
+    """The body of a request, if it is of its type, short enough and comes in time (R-70.2)."""
+    if request.content_type != media_type or request.charset not in (None, "utf-8"):
+        raise Problem("media-type", f"the body is to be {media_type}", rule="R-70.2")
     if "Content-Encoding" in request.headers:
         raise Problem("media-type", "bodies are not compressed", rule="R-70.2")
     if request.content.is_eof():
@@ -253,11 +337,18 @@ def number(request: web.Request, name: str, maximum: int, default: int | None = 
     spellings = request.query.getall(name, [])
     if not spellings and default is not None:
         return default
-    if len(spellings) != 1 or not _NUMBER.fullmatch(spellings[0]):
+    if len(spellings) != 1:
         raise MalformedInput("R-10.4", f"{name} is one decimal number")
-    if int(spellings[0]) > maximum:
+    return decimal(spellings[0], name, maximum)
+
+
+def decimal(spelling: str, name: str, maximum: int) -> int:
+    """A decimal number, spelled without signs or leading zeros."""
+    if not _NUMBER.fullmatch(spelling):
+        raise MalformedInput("R-10.4", f"{name} is one decimal number")
+    if int(spelling) > maximum:
         raise MalformedInput("R-10.4", f"{name} is beyond {maximum}")
-    return int(spellings[0])
+    return int(spelling)
 
 
 def cbor(body: bytes) -> web.Response:

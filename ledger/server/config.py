@@ -55,6 +55,7 @@ class RateConfig:
     statements: str = "600/minute"
     leaves: str = "60/minute"
     lookups: str = "600/minute"
+    sessions: str = "600/minute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,30 @@ class StatementsConfig:
     """Auditors who may read all groups' statements, by their Ed25519 keys in hex."""
 
     auditors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessesConfig:
+    """A policy beside config.toml; none: nobody is asked. Times are in seconds.
+
+    `patience` is for one round. `without`: publish without a quorum once it was missing for `wait`.
+    """
+
+    policy: str = ""
+    patience: float = 5.0
+    without: bool = False
+    wait: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditorsConfig:
+    """A policy beside config.toml; none: no candidates are held out to auditors.
+
+    A candidate that they have not cosigned after `patience` seconds is replaced by the newest.
+    """
+
+    policy: str = ""
+    patience: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +105,8 @@ class Config:
     sequencer: SequencerConfig = field(default_factory=SequencerConfig)
     rates: RateConfig = field(default_factory=RateConfig)
     statements: StatementsConfig = field(default_factory=StatementsConfig)
+    witnesses: WitnessesConfig = field(default_factory=WitnessesConfig)
+    auditors: AuditorsConfig = field(default_factory=AuditorsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
 
@@ -109,9 +136,20 @@ TEMPLATE = """\
 # statements = "600/minute"
 # leaves = "60/minute"      # and grants
 # lookups = "600/minute"    # and of one user, counting identifiers
+# sessions = "600/minute"   # shared or opened
 
 [statements]                # of groups: who is in which is not public
 # auditors = []             # keys in hex of those who may read all of them
+
+[witnesses]                 # who cosign each checkpoint before it is published
+# policy = ""               # a tlog-policy file beside this one, with their addresses; "": nobody
+# patience = 5.0            # seconds for all of them to answer
+# without = false           # publish without a quorum, once it has been missing for so long:
+# wait = 60.0               # seconds
+
+[auditors]                  # who cosign what they have replayed
+# policy = ""               # a tlog-policy file beside this one; "": nobody
+# patience = 600.0          # seconds until they are given a newer checkpoint to cosign
 
 [logging]
 # level = "info"            # debug shows each request, info those that failed
@@ -146,6 +184,8 @@ _SECTIONS: dict[str, type[Any]] = {
     "sequencer": SequencerConfig,
     "rates": RateConfig,
     "statements": StatementsConfig,
+    "witnesses": WitnessesConfig,
+    "auditors": AuditorsConfig,
     "logging": LoggingConfig,
 }
 
@@ -181,6 +221,9 @@ def _check(config: Config, name: str) -> None:
         "idle_timeout": (server.idle_timeout, 1, 3_600),
         "body_timeout": (server.body_timeout, 1, 3_600),
         "stop_timeout": (server.stop_timeout, 0, 3_600),
+        "patience in [witnesses]": (config.witnesses.patience, 0.1, 600),
+        "wait": (config.witnesses.wait, 0, 2_592_000),
+        "patience in [auditors]": (config.auditors.patience, 1, 86_400),
     }
     for key, (value, low, high) in ranges.items():
         if not low <= value <= high:

@@ -4,6 +4,8 @@
     DIR/keys/            log.key, vrf.key: mode 0600 in a directory of mode 0700
     DIR/log/             the log: public
     DIR/private/         boxes and openings
+    DIR/covered          the checkpoint that auditors have cosigned
+    DIR/evidence/        of what went wrong, if anything did
 
 >>> home = Home(Path("mylog"))
 >>> home.log_key_file.name
@@ -50,6 +52,14 @@ class Home:
     @property
     def private(self) -> Path:
         return self.path / "private"
+
+    @property
+    def covered_file(self) -> Path:
+        return self.path / "covered"
+
+    @property
+    def evidence(self) -> Path:
+        return self.path / "evidence"
 
     def check(self) -> Home:
         """This, if a log is here. Raises `UsageError`."""

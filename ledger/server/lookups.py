@@ -10,7 +10,8 @@ of them are registered. All of a bundle is of one snapshot, under its checkpoint
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from ledger.errors import MalformedInput
@@ -62,7 +63,7 @@ class Lookups:
         self._service = service
         self._rate = Rate(service.config.rates.lookups, "user")
         self._nodes = _Nodes()
-        self._end: _End | None = None
+        self._ends: dict[int, _End] = {}
 
     async def answer(self, body: bytes) -> bytes:
         """The bundle that answers a request, encoded."""
@@ -89,13 +90,24 @@ class Lookups:
         return dict(zip(distinct, proofs, strict=True))
 
     def _bundle(self, request: LookupRequest, asked: Sequence[Asked]) -> bytes:
-        store, private = self._service.store, self._service.private
-        with store.lookup({LOG_LABEL, *(one.label for one in asked)}) as reader:
+        with self._snapshot(request, {LOG_LABEL, *(one.label for one in asked)}) as reader:
             read = self._nodes.of(reader)
-            end = self._end  # other threads set it too
+            end = self._ends.get(request.mode)  # other threads set it too
             if end is None or end.head != reader.head:
-                end = self._end = _End.of(reader, read)
-            return _Making(reader, private, read, end, request).bundle(asked).encode()
+                end = self._ends[request.mode] = _End.of(reader, read)
+            making = _Making(reader, self._service.private, read, end, request)
+            return making.bundle(asked).encode()
+
+    def _snapshot(
+        self, request: LookupRequest, labels: Collection[bytes]
+    ) -> AbstractContextManager[Lookup]:
+        """What is published now; audited, what auditors have covered (R-63.4)."""
+        coverage = self._service.coverage
+        if request.mode == Mode.REPLAY:
+            return self._service.store.lookup(labels)
+        if coverage is None:
+            raise Problem("not-covered", "this log has no auditors", rule="R-63.4")
+        return coverage.lookup(labels, request.old)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,6 @@ class _Making:
         reader, request, end = self.reader, self.request, self.end
         if request.old > end.head.size:
             raise MalformedInput("R-20.4", f"the published tree has {end.head.size} leaves")
-        replays = request.mode == Mode.REPLAY
         return Bundle(
             request.mode,
             reader.note,
@@ -138,9 +149,18 @@ class _Making:
             end.last,
             end.inclusion,
             self._consistency(request.old),
-            self._part(LOG_LABEL, end.log, request.log_held) if replays else None,
+            self._log() if request.mode == Mode.REPLAY else None,
             tuple(self._within_cap(asked)),
         )
+
+    def _log(self) -> ChainPart:
+        """The log's own chain. It is short, and never comes in parts."""
+        held = self.request.log_held
+        part = self._part(LOG_LABEL, self.end.log, held)
+        if held + len(part.links) < part.length:
+            detail = "the log's own chain is too long for a bundle: replay the log"
+            raise Problem("too-large", detail, rule="R-65.7")
+        return part
 
     def _within_cap(self, asked: Sequence[Asked]) -> Iterator[Answer]:
         total = 0
@@ -172,24 +192,20 @@ class _Making:
     def _part(self, label: bytes, standing: Standing, held: int) -> ChainPart:
         chain = standing.chain
         if chain is None:
-            return ChainPart(0, EMPTY, standing.proof)
+            return ChainPart(0, EMPTY, EMPTY, standing.proof)
         links = self._links(label, held) if self.request.mode == Mode.REPLAY else ()
-        return ChainPart(chain.length, chain.accumulator, standing.proof, links)
+        return ChainPart(chain.length, chain.accumulator, chain.digest, standing.proof, links)
 
     def _links(self, label: bytes, held: int) -> tuple[Link, ...]:
-        """The blocks of a chain after those that are held, all of them."""
-        links, total = [], 0
+        """The blocks of a chain after those that are held; of too many, those that fit (R-65.7)."""
+        links: list[Link] = []
+        total = 0
         for index in self.reader.blocks_of(label, held, self.reader.head.size):
             (data,) = self.reader.entries(index, index + 1)
-            links.append(Link(index, data))
             total += len(data)
-            if total > MAX_LINKS_BYTES:
-                raise Problem(
-                    "too-large",
-                    "the chain is too long for one bundle: ask for its blocks at /v1/chains, and "
-                    "look up what follows them",
-                    rule="R-65.1",
-                )
+            if links and total > MAX_LINKS_BYTES:
+                break
+            links.append(Link(index, data))
         return tuple(links)
 
     def _anchored(self, newest: Link) -> tuple[bytes, ...]:

@@ -48,6 +48,8 @@ _KINDS = {
     "too-many": (429, "Too many requests"),
     "internal": (500, "A bug in this server"),
     "busy": (503, "The queue is full"),
+    "candidate": (409, "Another checkpoint is to be cosigned"),
+    "not-covered": (503, "Auditors have yet to cosign"),
     "unavailable": (503, "The log can't write or sign at the moment"),
 }
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from aiohttp import web
@@ -20,13 +21,18 @@ from aiohttp import web
 from ledger.errors import UsageError
 from ledger.format.keys import SigningKey
 from ledger.log.clock import Clock
+from ledger.log.cosigning import Cosign
 from ledger.log.pool import CheckPool
-from ledger.log.sequencer import Cosign, Sequencer, Settings
+from ledger.log.sequencer import Sequencer, Settings
 from ledger.server.app import make_app
 from ledger.server.config import Config
+from ledger.server.contradiction import Cabinet
+from ledger.server.coverage import Coverage
 from ledger.server.home import Home
 from ledger.server.metrics import Metrics
+from ledger.server.policies import read_policies
 from ledger.server.service import Service, log_state
+from ledger.server.witnesses import Witnesses, witnessed
 from ledger.store.backup import is_unconfirmed
 from ledger.store.port import PrivateStore, Store
 from ledger.tree import vrf
@@ -34,6 +40,11 @@ from ledger.tree import vrf
 _BACKLOG = 1_024
 _LINGER = 1.0
 """Seconds for the rest of a body that was refused: so that its sender hears why."""
+
+_TIDIED_EVERY = 30.0
+
+_MOMENT = 0.5
+"""Seconds to end, for a sequencer that has nothing to answer."""
 
 _logger = structlog.get_logger("keyroll.server")
 
@@ -79,7 +90,8 @@ async def serving(
     with home.stores() as (store, private):
         check_ready(store, keys, clock, confirm_idle)
         async with (
-            _open(store, private, keys, config, clock, cosign) as service,
+            _cosigners(home, store, config, clock) as cosigners,
+            _open(store, private, keys, config, clock, cosigners, cosign) as service,
             _listening(service) as url,
         ):
             yield Served(url, service)
@@ -96,6 +108,53 @@ def check_ready(store: Store, keys: Keys, clock: Clock, confirm_idle: bool) -> N
     clock.check_start(head.time, idle_confirmed=confirm_idle)
 
 
+class Cosigners(NamedTuple):
+    """Whoever else signs what this log publishes, if anybody does."""
+
+    witnesses: Witnesses | None
+    coverage: Coverage | None
+
+
+@asynccontextmanager
+async def _cosigners(
+    home: Home, store: Store, config: Config, clock: Clock
+) -> AsyncIterator[Cosigners]:
+    """By the policies that config.toml names."""
+    with store.reader() as reader:
+        log, (first,) = log_state(reader), reader.entries(0, 1)
+    policies = read_policies(home, config, log)
+    cabinet = Cabinet(home.evidence, first)
+    cabinet.check_empty()
+    async with AsyncExitStack() as stack:
+        witnesses = coverage = None
+        if policies.witnesses:
+            opened = witnessed(policies.witnesses, config.witnesses, cabinet, clock.read)
+            witnesses = await stack.enter_async_context(opened)
+        if policies.auditors:
+            place, patience = home.covered_file, config.auditors.patience
+            coverage = Coverage.open(policies.auditors, store, place, patience, clock.read)
+            await stack.enter_async_context(_tidied(coverage, patience))
+        yield Cosigners(witnesses, coverage)
+
+
+@asynccontextmanager
+async def _tidied(coverage: Coverage, patience: float) -> AsyncIterator[None]:
+    """Snapshots are let go in time, and at the end."""
+
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(min(patience / 4, _TIDIED_EVERY))
+            await asyncio.to_thread(coverage.tidy)
+
+    tidying = asyncio.create_task(tidy(), name="coverage")
+    try:
+        yield
+    finally:
+        tidying.cancel()
+        await asyncio.wait([tidying])
+        coverage.close()
+
+
 @asynccontextmanager
 async def _open(
     store: Store,
@@ -103,6 +162,7 @@ async def _open(
     keys: Keys,
     config: Config,
     clock: Clock,
+    cosigners: Cosigners,
     cosign: Cosign | None,
 ) -> AsyncIterator[Service]:
     """Workers and sequencer, at work."""
@@ -111,6 +171,9 @@ async def _open(
     settings = Settings(chosen.max_queue, chosen.max_batch, chosen.linger_ms / 1000)
     with store.reader() as reader:
         log_id = reader.log_id
+        overdue = cosigners.witnesses is not None and not cosigners.witnesses.vouch_for(reader.note)
+    if cosigners.witnesses and not cosign:
+        cosign = cosigners.witnesses.cosign
     async with CheckPool(config.server.workers, keys.vrf_seed) as pool:
         sequencer = Sequencer(
             store,
@@ -121,8 +184,20 @@ async def _open(
             cosign=cosign,
             settings=settings,
             observe=metrics.written,
+            overdue=overdue,
         )
-        service = Service(store, private, sequencer, pool, log_id, clock, config, metrics)
+        service = Service(
+            store,
+            private,
+            sequencer,
+            pool,
+            log_id,
+            keys.log_key,
+            clock,
+            config,
+            metrics,
+            *cosigners,
+        )
         _watch(service)
         running = asyncio.create_task(sequencer.run(), name="sequencer")
         try:
@@ -132,9 +207,14 @@ async def _open(
 
 
 async def _stop(sequencer: Sequencer, running: asyncio.Task[None], patience: float) -> None:
-    """Let the sequencer answer what it took; after `patience` seconds, as `unavailable`."""
+    """Let the sequencer answer what it took; after `patience` seconds, as `unavailable`.
+
+    A staged batch for which nobody waits may wait for its witnesses until the next start.
+    """
     sequencer.stop()
-    done, _ = await asyncio.wait([running], timeout=patience)
+    done, _ = await asyncio.wait([running], timeout=_MOMENT)
+    if not done and sequencer.queued:
+        done, _ = await asyncio.wait([running], timeout=patience)
     if not done:
         _logger.warning("stopped before all was answered", blocks=sequencer.queued)
         running.cancel()
@@ -147,6 +227,11 @@ def _watch(service: Service) -> None:
     metrics.watch("keyroll_queue_blocks", "Blocks without a verdict", _queued(service))
     metrics.watch("keyroll_tree_size", "Leaves published", lambda: service.health()[1])
     metrics.watch("keyroll_age_seconds", "Age of the last entry", lambda: service.health()[2] / 1e3)
+    if service.witnesses:
+        metrics.watch_witnesses(service.witnesses, service.now)
+    if service.coverage:
+        size = service.coverage.size
+        metrics.watch("keyroll_covered_size", "Leaves under the covered checkpoint", size)
 
 
 def _queued(service: Service) -> Callable[[], float]:

@@ -8,13 +8,16 @@ from aiohttp import web
 
 from ledger.errors import UsageError
 from ledger.format.block import LOG_LABEL
+from ledger.format.keys import SigningKey
 from ledger.format.note import ED25519, Verifier
 from ledger.log.clock import Clock
 from ledger.log.pool import CheckPool
 from ledger.log.sequencer import Sequencer
 from ledger.rules.state import LogState
 from ledger.server.config import Config
+from ledger.server.coverage import Coverage
 from ledger.server.metrics import Metrics
+from ledger.server.witnesses import Witnesses
 from ledger.store.port import PrivateStore, Reader, Store
 
 STALE_HEARTBEATS = 3
@@ -30,22 +33,28 @@ class Service:
     sequencer: Sequencer
     pool: CheckPool
     log_id: bytes
+    log_key: SigningKey
     clock: Clock
     config: Config
     metrics: Metrics
+    witnesses: Witnesses | None = None
+    coverage: Coverage | None = None
 
     def now(self) -> int:
         """This server's time, in ms."""
         return self.clock.read()
 
     def health(self) -> tuple[str, int, int]:
-        """`ok`, `stale` or `dead`; the tree's size; the age of its last entry in ms."""
+        """`ok` or the worst of what is wrong; the tree's size; the age of its last entry in ms."""
         with self.store.reader() as reader:
             head, heartbeat = reader.head, log_state(reader).heartbeat
         age = max(0, self.now() - head.time)
         if self.sequencer.dead:
             return "dead", head.size, age
-        return ("stale" if age > STALE_HEARTBEATS * heartbeat else "ok"), head.size, age
+        if age > STALE_HEARTBEATS * heartbeat:
+            return "stale", head.size, age
+        missing = self.witnesses is not None and self.witnesses.unwitnessed
+        return ("unwitnessed" if missing else "ok"), head.size, age
 
 
 SERVICE = web.AppKey("service", Service)

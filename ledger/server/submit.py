@@ -11,12 +11,8 @@ from ledger.errors import (
     StaleAnchor,
     StaleHead,
 )
-from ledger.format import block as blocks
 from ledger.format import wire
-from ledger.format.identity import check_identifier
-from ledger.format.statement import Statement
 from ledger.log import sequencer
-from ledger.log.admission import Submission
 from ledger.server.service import Service
 from ledger.store.port import Reader
 from ledger.tree.merkle import inclusion_proof
@@ -32,25 +28,11 @@ _KINDS: tuple[tuple[type[MalformedInput | RuleViolation], str], ...] = (
 
 
 async def submit(service: Service, asked: Sequence[wire.Submission]) -> wire.SubmitAnswer:
-    """Hand in what is well-formed, wait until it is durable and published, and answer for all."""
-    parsed = [_parse(item) for item in asked]
-    judged = await service.sequencer.submit([p for p in parsed if isinstance(p, Submission)])
-    following = iter(judged)
-    verdicts = [next(following) if isinstance(p, Submission) else p for p in parsed]
-    answer = _answer(service, verdicts)
+    """Hand all in, wait until it is durable and published, and answer for each."""
+    answer = _answer(service, await service.sequencer.submit(asked))
     for verdict in answer.verdicts:
         service.metrics.verdict(verdict.kind if isinstance(verdict, wire.Refused) else "admitted")
     return answer
-
-
-def _parse(item: wire.Submission) -> Submission | MalformedInput:
-    try:
-        if item.opening:
-            check_identifier(item.opening.identifier)
-        statement = None if item.statement is None else Statement.parse(item.statement)
-        return Submission(blocks.parse(item.block), item.boxes, item.opening, statement)
-    except MalformedInput as error:
-        return error
 
 
 def _answer(service: Service, verdicts: Sequence[sequencer.Verdict]) -> wire.SubmitAnswer:

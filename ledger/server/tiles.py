@@ -24,9 +24,13 @@ _GZIP_LEVEL = 1
 async def checkpoint(request: web.Request) -> web.Response:
     """GET /checkpoint: the newest published checkpoint."""
     with request.app[SERVICE].store.reader() as reader:
-        note = reader.note
+        return note(reader.note)
+
+
+def note(body: bytes) -> web.Response:
+    """A signed note, as an answer."""
     headers = {"Cache-Control": "no-cache"}
-    return web.Response(body=note, content_type="text/plain", charset="utf-8", headers=headers)
+    return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
 
 
 async def tile(request: web.Request) -> web.Response:

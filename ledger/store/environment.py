@@ -90,6 +90,10 @@ class Transaction:
         stored = self._txn.pop(key, db=self._databases[table])
         return None if stored is None else self._checked(table, key, stored)
 
+    def end(self) -> None:
+        """Let a snapshot go that was held."""
+        self._txn.abort()
+
     def _checked(self, table: str, key: bytes, stored: bytes) -> bytes:
         value = stored[:-4]
         if stored[-4:] != _checksum(key, value):
@@ -146,6 +150,13 @@ class Environment:
         try:
             with self._env.begin() as txn:
                 yield Transaction(self.path, txn, self._databases)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path} cannot be read: {error}") from error
+
+    def hold(self) -> Transaction:
+        """A snapshot that is kept until its `end`: as long, the file grows with every commit."""
+        try:
+            return Transaction(self.path, self._env.begin(), self._databases)
         except lmdb.Error as error:
             raise StoreError(f"{self.path} cannot be read: {error}") from error
 

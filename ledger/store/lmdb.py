@@ -25,6 +25,7 @@ from ledger.errors import StoreError
 from ledger.log.commit import Commit
 from ledger.store import layout, opening, writing
 from ledger.store.environment import MAP_SIZE, META, Environment, Transaction
+from ledger.store.held import HeldSnapshot
 from ledger.store.highwater import HighWater
 from ledger.store.port import Staged
 from ledger.store.snapshot import Planning, Proving, Snapshot
@@ -89,6 +90,10 @@ class LmdbStore:
             if paths is None:
                 raise StoreError("the directory is not the head's: open the store again")
             yield Proving(transaction, paths)
+
+    def hold(self) -> HeldSnapshot:
+        with self._lock:  # so that transaction and memory are of one head
+            return HeldSnapshot(self._environment.hold(), self._memory.directory.copy())
 
     @contextmanager
     def view(self) -> Iterator[Planning]:

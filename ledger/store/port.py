@@ -93,6 +93,25 @@ class Lookup(Reader, Protocol):
         """What stands for a label, by a proof that leads to `head.directory`."""
 
 
+class Held(Protocol):
+    """A snapshot that is kept, whatever is published meanwhile, until it is closed.
+
+    While it is, the engine may not use again what later commits give free.
+    """
+
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def note(self) -> bytes:
+        """The signed checkpoint of the head, as it was published."""
+
+    def lookup(self, labels: Collection[bytes], note: bytes) -> AbstractContextManager[Lookup]:
+        """As `Store.lookup`, of this snapshot; `note` is its checkpoint with more signatures."""
+
+    def close(self) -> None: ...
+
+
 class Store(Protocol):
     """An engine. Opened by its own constructor; used by one process, written by one thread."""
 
@@ -105,6 +124,9 @@ class Store(Protocol):
         In any thread, of a log that has begun: an empty directory proves nothing. It may wait until
         a commit that is under way is published.
         """
+
+    def hold(self) -> Held:
+        """A snapshot of what is published now, to be kept. As `lookup` does, it may wait."""
 
     def view(self) -> AbstractContextManager[View]:
         """For the writer to plan by: what is published, with frontier and directory at hand.

@@ -122,9 +122,12 @@ class Planning(Snapshot):
 class Proving(Snapshot):
     """The port's `Lookup`. `paths` are of the directory that this snapshot's head has."""
 
-    def __init__(self, transaction: Transaction, paths: Mapping[bytes, Path]) -> None:
+    def __init__(
+        self, transaction: Transaction, paths: Mapping[bytes, Path], note: bytes = b""
+    ) -> None:
         super().__init__(transaction)
         self._paths = paths
+        self.note = note or self.note
 
     def standing(self, label: bytes) -> Standing:
         chain = self.chain(label)

@@ -213,17 +213,23 @@ def verify_inclusion(
     Equivalent to RFC 9162 §2.1.3.2. A proof may fit several sizes of one root: `size` and `root`
     must come from one checkpoint.
     """
+    _require_hashes("R-20.3", (root,))
+    if inclusion_root(leaf, index, size, proof) != root:
+        raise MalformedInput("R-20.3", "the inclusion proof leads to another root")
+
+
+def inclusion_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """The root that a proof leads to, of the shape that `index` and `size` give it (R-20.3)."""
     ranges = inclusion_ranges(index, size)
     _require_shape("R-20.3", proof, ranges)
-    _require_hashes("R-20.3", (leaf, root, *proof))
+    _require_hashes("R-20.3", (leaf, *proof))
     computed = leaf
     for leaves, sibling in zip(ranges, proof, strict=True):
         if leaves.start > index:
             computed = node_hash(computed, sibling)
         else:
             computed = node_hash(sibling, computed)
-    if computed != root:
-        raise MalformedInput("R-20.3", "the inclusion proof leads to another root")
+    return computed
 
 
 def verify_consistency(
@@ -246,6 +252,35 @@ def verify_consistency(
         raise MalformedInput("R-20.4", "the consistency proof leads to another old root")
     if computed_new != new_root:
         raise MalformedInput("R-20.4", "the consistency proof leads to another new root")
+
+
+def old_root(old: int, new: int, proof: Sequence[bytes], new_root: bytes) -> bytes:
+    """The root of the tree of `old` that a consistency proof to `new_root` leads to (R-20.4).
+
+    For a proof that was refused: what the tree is that it does continue. Where the old tree is a
+    whole subtree of the new one the proof does not say (`whole_root` does): `MalformedInput`, as
+    for a proof of another shape, or one that leads to another new root.
+    """
+    ranges = consistency_ranges(old, new)
+    _require_shape("R-20.4", proof, ranges)
+    _require_hashes("R-20.4", (new_root, *proof))
+    if not ranges or ranges[0].stop != old:
+        raise MalformedInput("R-20.4", "the proof does not say what the old root is")
+    computed_old, computed_new = _consistent_roots(old, ranges, proof, b"")
+    if computed_new != new_root:
+        raise MalformedInput("R-20.4", "the consistency proof leads to another new root")
+    return computed_old
+
+
+def whole_root(level: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes:
+    """The root of the first `1 << level` leaves, on the way that leaf 0's inclusion proof goes.
+
+    The proof has to be verified: see `verify_inclusion`.
+    """
+    below = sum(leaves.stop <= 1 << level for leaves in inclusion_ranges(0, size))
+    for sibling in proof[:below]:
+        leaf = node_hash(leaf, sibling)
+    return leaf
 
 
 def _consistent_roots(

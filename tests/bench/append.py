@@ -92,4 +92,4 @@ async def _submit_part(
     sequencer: Sequencer, made: list[Made], room: asyncio.Semaphore
 ) -> list[Verdict]:
     async with room:
-        return await sequencer.submit([m.parsed() for m in made])
+        return await sequencer.submit([m.submission() for m in made])

@@ -157,8 +157,7 @@ def _rounds(served: Served, client: LeanClient, count: int, per_request: int) ->
 
 
 def _body(made: list[Made]) -> bytes:
-    items = tuple(wire.Submission(m.raw, m.boxes, m.opening, m.statement) for m in made)
-    return wire.SubmitRequest(items).encode()
+    return wire.SubmitRequest(tuple(m.submission() for m in made)).encode()
 
 
 def _ask_labels(served: Served, client: LeanClient, made: list[Made]) -> None:

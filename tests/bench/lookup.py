@@ -31,10 +31,10 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from ledger.client import light
-from ledger.client.pins import Held, LogView, Outcome, Pin, Policy
+from ledger.client.pins import Held, LogView, Outcome, Pin
+from ledger.client.policy import Policy
 from ledger.format.block import Anchor
 from ledger.format.lookup import LOOKUP_PATH, Bundle, LookupRequest, Mode
-from ledger.format.note import COSIGNATURE, Note, Verifier, cosign, parse_note
 from ledger.format.wire import authenticate
 from ledger.log.clock import wall_ms
 from ledger.log.commit import Head
@@ -46,6 +46,8 @@ from tests.bench.http import Served, lean_client, serving
 from tests.bench.logs import BenchLog, anchor_of, append
 from tests.bench.measure import ROUNDS, Figure, VRate, process_tree, rss_anon_mb
 from tests.support.actors import User, signing_key
+from tests.support.lookups import Auditor
+from tests.support.policies import cosigned, policy_text, quorum
 
 QUICK = (1_000, 100_000)
 MILLION = 1_000_000
@@ -55,13 +57,9 @@ LOOKUPS = 128
 AT_ONCE = 640
 BATCH = 1_000
 NAMES = {1_000: "1k", 10_000: "10k", 100_000: "100k", MILLION: "1m"}
-AUDITORS = [(f"auditor-{n}.example/key", signing_key("auditor", n)) for n in range(2)]
+AUDITORS = [Auditor(f"auditor-{n}.example/key", signing_key("auditor", n)) for n in range(2)]
 REPLAY = Policy()
-AUDITED = Policy(
-    Mode.AUDITED,
-    auditors=tuple(Verifier(name, COSIGNATURE, key.public) for name, key in AUDITORS),
-    quorum=2,
-)
+AUDITED = Policy(Mode.AUDITED, auditors=quorum(2, *AUDITORS))
 
 
 @dataclass
@@ -77,7 +75,10 @@ class Scene:
     def make(cls, path: Path) -> Scene:
         """The people, with their three devices."""
         bench = BenchLog.found(path)
-        log = bench.log
+        log, home = bench.log, bench.home
+        (home.path / "auditors.policy").write_text(policy_text(2, *AUDITORS))
+        with home.config_file.open("a") as config:
+            config.write('[auditors]\npolicy = "auditors.policy"\n')
         with bench.home.stores() as (store, private):
             anchor = anchor_of(store)
             written = [User.create(log, f"person-{n}@example.org", anchor) for n in range(SUBJECTS)]
@@ -96,7 +97,9 @@ class Scene:
         with self.bench.home.stores() as (store, _):
             with store.view() as view:
                 commit = plan(view, [], wall_ms()).commit
-            store.perform(commit, cosigned(sign_head(log.origin, commit.after, log.log_key)))
+            note = sign_head(log.origin, commit.after, log.log_key)
+            store.perform(commit, note)
+        self.bench.home.covered_file.write_bytes(cosigned(note, wall_ms(), *AUDITORS))
 
     def v(self) -> VRate:
         """V over signatures of this log."""
@@ -106,14 +109,6 @@ class Scene:
     def old(self, count: int) -> list[Head]:
         """Heads from all over the log."""
         return random.Random(1).choices(self.heads, k=count)
-
-
-def cosigned(note: bytes) -> bytes:
-    """The checkpoint with the auditors' cosignatures."""
-    found = parse_note(note)
-    now = wall_ms() // 1_000
-    added = (cosign(found.text, name, key, now) for name, key in AUDITORS)
-    return Note(found.text, (*found.signatures, *added)).encode()
 
 
 class Client:

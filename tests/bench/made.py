@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from ledger.format import block
+from ledger.format import block, wire
 from ledger.format.bodies import ZERO_HASH
 from ledger.format.identity import IdentityToken, Opening
 from ledger.format.keys import SigningKey
@@ -27,8 +27,12 @@ class Made:
     def opening(self) -> Opening | None:
         return self.token.opening if self.token else None
 
-    def parsed(self) -> Submission:
+    def submission(self) -> wire.Submission:
         """What the sequencer takes."""
+        return wire.Submission(self.raw, self.boxes, self.opening, self.statement)
+
+    def parsed(self) -> Submission:
+        """What is planned."""
         statement = None if self.statement is None else Statement.parse(self.statement)
         return Submission(block.parse(self.raw), self.boxes, self.opening, statement)
 

@@ -43,11 +43,12 @@ def test_the_scene_is_what_the_figures_say(tmp_path: Path) -> None:
     log = scene.bench.log
     with scene.bench.home.stores() as (store, private):
         with store.reader() as reader:
-            note, size = reader.note, reader.head.size
+            size = reader.head.size
             chains = [reader.chain(person.label) for person in scene.people]
         openings = [private.opening(person.label) for person in scene.people]
+    note = scene.bench.home.covered_file.read_bytes()
     signer = Verifier(log.origin, ED25519, log.log_key.public)
-    found, verified = open_note(note, [signer, *AUDITED.auditors])
+    found, verified = open_note(note, [signer, *AUDITED.verifiers])
     assert len(verified) == 3
     assert checkpoint.parse(found.text).size == size > 500 + 2 * SUBJECTS
     assert all(openings)

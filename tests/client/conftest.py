@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
@@ -17,16 +18,21 @@ from ledger.format.bodies import MAX_TIME, Limits
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey
 from ledger.log.clock import Clock, wall_ms
-from ledger.server.config import Config, RateConfig, SequencerConfig, ServerConfig
+from ledger.server.config import AuditorsConfig, Config, RateConfig, SequencerConfig, ServerConfig
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 from ledger.server.runtime import Served, serving
+from tests.client.light_world import AUDITORS
 from tests.client.people import People
+from tests.http.covering import cover
+from tests.http.world import Http
+from tests.support.policies import policy_text
 
 CONFIG = Config(
     server=ServerConfig(port=0, workers=0, stop_timeout=5.0),
     sequencer=SequencerConfig(linger_ms=0.5),
     rates=RateConfig(labels="100000/minute", boxes="100000/minute"),
+    auditors=AuditorsConfig("auditors.policy"),
 )
 
 
@@ -57,6 +63,11 @@ class Live:
     def url(self) -> str:
         return self.served.url
 
+    async def cover(self) -> None:
+        """Have two auditors cosign what is published."""
+        async with ClientSession() as session:
+            await cover(Http(self.url, session), *AUDITORS[:2])
+
     @property
     def authority(self) -> SigningKey:
         return keys.load(self.app, Role.AUTHORITY)
@@ -77,6 +88,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     keys.make(app)
     terms = Terms("example.com/log", heartbeat=1_000, limits=Limits(max_devices=4))
     log_id = found_home(home, terms, AppKeys.read(app))
+    (home.path / "auditors.policy").write_text(policy_text(2, *AUDITORS))
     async with serving(home, CONFIG, clock=shift.clock()) as served:
         yield Live(served, log_id, home, app, shift)
 

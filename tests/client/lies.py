@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any, TypeAlias, cast
 
 from ledger.client.light import verify
-from ledger.client.pins import Held, Outcome, Policy
+from ledger.client.pins import Held, Outcome
+from ledger.client.policy import Policy
 from ledger.errors import KeyrollError, LogMisbehaved, MalformedInput
 from ledger.format import entry
 from ledger.format.cbor import decode, encode
@@ -104,13 +105,18 @@ class Case:
 
     def answer(self, s: Scene) -> bytes:
         """What the liar sends."""
-        lied = self.lie(s)
+        return self.told(s)[0]
+
+    def told(self, s: Scene) -> tuple[bytes, Teller]:
+        """The same, and who told it, if the log signed it."""
+        lied, teller = self.lie(s), s.teller
         if isinstance(lied, Teller):
+            teller = lied
             # A tree that was seen can't be shown otherwise: what is told anew is of a later one.
             if lied.size == s.held.view.size:
-                lied = lied.lying(entries=[*lied.entries, s.teller.last])
-            lied = lied.bundle(s.asked)
-        return lied.encode() if isinstance(lied, Bundle) else lied
+                teller = lied.lying(entries=[*lied.entries, s.teller.last])
+            lied = teller.bundle(s.asked)
+        return lied.encode() if isinstance(lied, Bundle) else lied, teller
 
 
 MALFORMED, MISBEHAVED = MalformedInput, LogMisbehaved

@@ -131,7 +131,7 @@ IDENTITY: list[list[Case]] = [
 def shown_absent(s: Scene) -> Bundle:
     """All of the answer says that nobody is there, but for the root."""
     bundle = s.teller.bundle(s.asked)
-    none = ChainPart(0, ZERO_HASH, s.teller.proof(seed("nobody")))
+    none = ChainPart(0, ZERO_HASH, ZERO_HASH, s.teller.proof(seed("nobody")))
     return replace(bundle, answers=(Answer(s.ada, bundle.answers[0].vrf_proof, None, none),))
 
 
@@ -146,24 +146,36 @@ def siblings(bundle: Bundle) -> tuple[bytes, ...]:
 
 DIRECTORY: list[list[Case]] = [
     changed(
-        *("another length", "chain.length", AUDITS, MISBEHAVED, "R-65.5"),
+        *("another length", "chain.length", ALL, MISBEHAVED, "R-65.5"),
         lambda s, b: chains(b, length=3),
     ),
     changed(
-        *("more than the links", "chain.length", REPLAYS, MISBEHAVED, "R-65.7"),
-        lambda s, b: chains(b, length=3),
-    ),
-    changed(
-        *("less than the links", "chain.length", "new", MISBEHAVED, "R-65.7"),
-        lambda s, b: chains(b, length=1),
-    ),
-    changed(
-        *("another accumulator", "chain.accumulator", AUDITS, MISBEHAVED, "R-65.5"),
+        *("another accumulator", "chain.accumulator", ALL, MISBEHAVED, "R-65.5"),
         lambda s, b: chains(b, accumulator=seed("accumulator")),
     ),
     changed(
-        *("an accumulator of other blocks", "chain.accumulator", REPLAYS, MISBEHAVED, "R-65.7"),
-        lambda s, b: chains(b, accumulator=seed("accumulator")),
+        *("another digest", "chain.digest", ALL, MISBEHAVED, "R-65.5"),
+        lambda s, b: chains(b, digest=seed("digest")),
+    ),
+    changed(
+        *("the digest of another's state", "chain.digest", ALL, MISBEHAVED, "R-65.5"),
+        lambda s, b: chains(b, digest=s.teller.told[s.bob].digest),
+    ),
+    told(
+        *("more than the links", "chain.length", REPLAYS, "R-65.7"),
+        lambda s: s.teller.telling(s.ada, length_told=3),
+    ),
+    told(
+        *("less than the links", "chain.length", "new", "R-65.7"),
+        lambda s: s.teller.telling(s.ada, length_told=1),
+    ),
+    told(
+        *("an accumulator of other blocks", "chain.accumulator", REPLAYS, "R-65.7"),
+        lambda s: s.teller.telling(s.ada, accumulator_told=seed("accumulator")),
+    ),
+    changed(
+        *("a digest of nobody", "chain.digest", ABSENT, MALFORMED, "R-65.1"),
+        lambda s, b: chains(b, digest=seed("digest")),
     ),
     changed(
         *("an accumulator of nobody", "chain.accumulator", ABSENT, MALFORMED, "R-65.1"),
@@ -486,15 +498,15 @@ STATES: list[list[Case]] = [
         lambda s, b: answers(b, state=s.teller.told[s.ada].state),
     ),
     changed(
-        *("another's state", "state", "audited", MISBEHAVED, "R-65.5"),
+        *("another's state", "state", "audited", MISBEHAVED, "R-65.9"),
         lambda s, b: answers(b, state=s.teller.told[s.bob].state),
     ),
     changed(
-        *("an older state", "state", "audited", MISBEHAVED, "R-65.5"),
+        *("an older state", "state", "audited", MISBEHAVED, "R-65.9"),
         lambda s, b: answers(b, state=older(s)),
     ),
     changed(
-        *("a state with a ghost device", "state", AUDITS, MISBEHAVED, "R-65.5"),
+        *("a state with a ghost device", "state", AUDITS, MISBEHAVED, "R-65.9"),
         lambda s, b: answers(b, state=ghost(s)),
     ),
     changed(
@@ -510,12 +522,24 @@ STATES: list[list[Case]] = [
         lambda s: stated(s, s.teller.told[LOG].state),
     ),
     told(
-        *("a state that does not follow", "state", REPLAYS, "R-65.5"),
+        *("bytes in the directory that are no state", "state", AUDITS, "R-65.9"),
+        lambda s: stated(s, b"\x80"),
+    ),
+    told(
+        *("a state that does not follow", "chain.digest", f"{REPLAYS},seen", "R-65.9"),
         lambda s: stated(s, older(s)),
     ),
     told(
-        *("a ghost device in the directory", "state", REPLAYS, "R-65.5"),
+        *("a ghost device in the directory", "chain.digest", f"{REPLAYS},seen", "R-65.9"),
         lambda s: stated(s, ghost(s)),
+    ),
+    cases(
+        *("that, with the true digest", "chain.digest", REPLAYS, MISBEHAVED, "R-65.5"),
+        lambda s: chains(stated(s, ghost(s)).bundle(s.asked), digest=s.teller.told[s.ada].digest),
+    ),
+    cases(
+        *("that, with the true state", "state", "audited", MISBEHAVED, "R-65.9"),
+        lambda s: answers(stated(s, ghost(s)).bundle(s.asked), state=s.teller.told[s.ada].state),
     ),
     told(
         *("another state than was seen", "state", "audited seen", "R-65.7"),

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
-from ledger.errors import NotFresh
+from ledger.errors import NotCosigned, NotFresh
 from ledger.format import entry
 from ledger.format.bodies import DAY_MS, ZERO_HASH, Demands
 from ledger.format.cbor import encode
 from ledger.format.checkpoint import Checkpoint
 from ledger.format.keys import SigningKey
-from ledger.format.lookup import Bundle
+from ledger.format.lookup import Bundle, Link
 from ledger.format.note import Note, NoteSignature, Signer, cosign, parse_note
 from ledger.log.commit import Head
 from tests.client.lies import (
@@ -184,10 +184,10 @@ def of_older_tree(s: Scene, text: bytes) -> NoteSignature:
 
 
 COSIGNATURES: list[list[Case]] = [
-    cases("no cosignature", "checkpoint", AUDITS, NotFresh, "R-65.9", cosigned_by()),
-    cases("one too few", "checkpoint", AUDITS, NotFresh, "R-65.9", cosigned_by(FIRST)),
+    cases("no cosignature", "checkpoint", AUDITS, NotCosigned, "R-65.9", cosigned_by()),
+    cases("one too few", "checkpoint", AUDITS, NotCosigned, "R-65.9", cosigned_by(FIRST)),
     cases(
-        *("a stranger's cosignature", "checkpoint", AUDITS, NotFresh, "R-65.9"),
+        *("a stranger's cosignature", "checkpoint", AUDITS, NotCosigned, "R-65.9"),
         cosigned_by(FIRST, STRANGER),
     ),
     cases(
@@ -195,7 +195,7 @@ COSIGNATURES: list[list[Case]] = [
         cosigned_by(FIRST, FIRST),
     ),
     cases(
-        *("an auditor's name, another key", "checkpoint", AUDITS, NotFresh, "R-65.9"),
+        *("an auditor's name, another key", "checkpoint", AUDITS, NotCosigned, "R-65.9"),
         cosigned_by(FIRST, Auditor(SECOND.name, STRANGER.key)),
     ),
     cases(
@@ -203,7 +203,7 @@ COSIGNATURES: list[list[Case]] = [
         second_signs(of_older_tree),
     ),
     cases(
-        *("a plain signature for a cosignature", "checkpoint", AUDITS, NotFresh, "R-65.9"),
+        *("a plain signature for a cosignature", "checkpoint", AUDITS, NotCosigned, "R-65.9"),
         second_signs(lambda s, text: Signer(SECOND.name, SECOND.key).sign(text)),
     ),
 ]
@@ -214,6 +214,13 @@ COSIGNATURES: list[list[Case]] = [
 
 OTHER_FIRST = entry.block(NOW, LogActor.make(demands=Demands(max_age=DAY_MS - 1)).raw)
 """Of another log by the same keys, under the same origin."""
+
+
+def begun(bundle: Bundle, first: bytes) -> Bundle:
+    """The bundle with another first entry, in the log's chain too."""
+    if bundle.log:
+        bundle = log_chain(bundle, links=(Link(0, first), *bundle.log.links[1:]))
+    return replace(bundle, first=first)
 
 
 def at_time(data: bytes | None, time: int) -> bytes:
@@ -231,14 +238,14 @@ ENTRIES: list[list[Case]] = [
     ),
     changed(
         *("another first block of that origin", "first", "new,audited", MALFORMED, "R-65.2"),
-        lambda s, b: replace(b, first=OTHER_FIRST),
+        lambda s, b: begun(b, OTHER_FIRST),
     ),
     changed(
         *("half a first entry", "first", "new,audited", MALFORMED, "R-65.2"),
-        lambda s, b: replace(b, first=(b.first or b"")[:-1]),
+        lambda s, b: begun(b, (b.first or b"")[:-1]),
     ),
     changed(
-        *("the first entry at another time", "first", "new", MISBEHAVED, "R-65.2"),
+        *("the first entry at another time", "first", "new", MALFORMED, "R-65.1"),
         lambda s, b: replace(b, first=at_time(b.first, NOW - 1)),
     ),
     changed(
@@ -322,30 +329,44 @@ LOG_CHAIN: list[list[Case]] = [
         lambda s, b: replace(b, log=b.answers[0].chain),
     ),
     changed(
-        *("the log absent", "log", "new", MISBEHAVED, "R-65.2"),
-        lambda s, b: log_chain(b, length=0, accumulator=ZERO_HASH, links=()),
+        *("the log absent", "log", "new", MALFORMED, "R-65.1"),
+        lambda s, b: log_chain(b, length=0, accumulator=ZERO_HASH, digest=ZERO_HASH, links=()),
+    ),
+    changed(
+        *("the log gone", "log", "known,seen", MISBEHAVED, "R-65.5"),
+        lambda s, b: log_chain(b, length=0, accumulator=ZERO_HASH, digest=ZERO_HASH, links=()),
     ),
     changed(
         *("the policy withheld", "log.links", REPLAYS, MISBEHAVED, "R-65.7"),
         lambda s, b: log_chain(b, links=b.log.links[:-1] if b.log else ()),
     ),
     changed(
-        *("another length of the log's chain", "log.length", REPLAYS, MISBEHAVED, "R-65.7"),
+        *("another length of the log's chain", "log.length", REPLAYS, MISBEHAVED, "R-65.5"),
         lambda s, b: log_chain(b, length=3),
     ),
     changed(
-        *("the log's accumulator", "log.accumulator", REPLAYS, MISBEHAVED, "R-65.7"),
+        *("the log's accumulator", "log.accumulator", REPLAYS, MISBEHAVED, "R-65.5"),
         lambda s, b: log_chain(b, accumulator=seed("accumulator")),
+    ),
+    changed(
+        *("the log's digest", "log.digest", REPLAYS, MISBEHAVED, "R-65.5"),
+        lambda s, b: log_chain(b, digest=seed("digest")),
+    ),
+    told(
+        *("an accumulator of the log's that the links don't give", "log.links", REPLAYS, "R-65.7"),
+        lambda s: s.teller.telling(LOG, accumulator_told=seed("accumulator")),
     ),
     changed(
         *("the log's proof of another label", "log.proof", REPLAYS, MISBEHAVED, "R-65.5"),
         lambda s, b: log_chain(b, proof=b.answers[0].chain.proof),
     ),
-    told("the first block at another leaf", "log.links", "new", "R-65.8", moved_first),
+    cases(
+        *("the first block at another leaf", "log.links", "new", MALFORMED, "R-65.1", moved_first),
+    ),
     told("the policy's signature broken", "log.links", REPLAYS, "R-65.8", unmade),
     told("the policy forgotten", "log.length", "seen,seen again", "R-65.7", forgotten),
     told(
-        *("a state of the log that does not follow", "log.proof", REPLAYS, "R-65.5"),
+        *("a state of the log that does not follow", "log.digest", REPLAYS, "R-65.9"),
         lambda s: s.teller.telling(LOG, state=s.world.tellers[0].told[LOG].state),
     ),
 ]

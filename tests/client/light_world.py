@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ledger.client.light import verify
-from ledger.client.pins import Held, LogView, Outcome, Own, Pin, Policy
+from ledger.client.pins import Held, LogView, Outcome, Own, Pin
+from ledger.client.policy import Policy
 from ledger.format.bodies import Demands, Limits
 from ledger.format.lookup import Mode
 from ledger.format.statement import Role
@@ -14,13 +15,14 @@ from tests.support.actors import NOW, LogActor, User
 from tests.support.groups import Group, Member
 from tests.support.lookups import Auditor, Teller
 from tests.support.memory import MemoryLog
+from tests.support.policies import quorum
 
 ADA, BOB, EVE, NOBODY = (f"{name}@example.org" for name in ("ada", "bob", "eve", "nobody"))
 AUDITORS = tuple(map(Auditor.make, ("first", "second", "third")))
 STRANGER = Auditor.make("stranger")
 REPLAY = Policy()
-AUDITED = Policy(Mode.AUDITED, auditors=tuple(one.verifier for one in AUDITORS), quorum=2)
-WATCHED = Policy(auditors=AUDITED.auditors, quorum=2)
+AUDITED = Policy(Mode.AUDITED, auditors=quorum(2, *AUDITORS))
+WATCHED = Policy(auditors=AUDITED.auditors)
 LATER = NOW + 1_000
 
 
@@ -92,7 +94,10 @@ class LightWorld:
 def keep(held: Held, outcome: Outcome, accept: Sequence[bytes] = ()) -> Held:
     """What is held after an answer, if nothing but these labels is accepted."""
     pins: dict[bytes, Pin] = dict(held.pins)
+    absent = dict(held.absent)
     for found in outcome.found:
         if found.pin:
             pins[found.label] = found.pin.accept() if found.label in accept else found.pin
-    return Held(outcome.view, pins, held.own)
+        else:
+            absent[found.label] = outcome.view.size
+    return Held(outcome.view, pins, held.own, absent=absent)

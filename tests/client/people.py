@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ledger.client.account import Account, MemoryVault
 from ledger.client.group import Group
 from ledger.client.groups import Member
+from ledger.client.replica import Replica
 from ledger.client.session import Log
 from ledger.client.user import User
 from ledger.format.statement import Role
@@ -54,6 +55,13 @@ def twin(user: User, log: Log | None = None) -> User:
     vault = MemoryVault()
     vault.save(Account(user.log.log_id, user.identity, devices=tuple(user.devices)))
     return User(log or user.log, vault)
+
+
+def replica_of(user: User) -> Replica:
+    """The replica of a user who replays the log."""
+    replica = user.log.replica
+    assert isinstance(replica, Replica)
+    return replica
 
 
 def roles(members: Iterable[Member]) -> dict[bytes, int]:

@@ -157,7 +157,8 @@ async def test_misbehaviour_is_kept(live: Live, where: tuple[str, ...], tmp_path
     done = await keyroll("sync", *wrong, home=tmp_path / "home")
     assert done.code == 1
     assert "R-61.1" in done.err
-    (evidence,) = (tmp_path / "home").glob("evidence-*.json")
+    (evidence,) = (tmp_path / "home" / "evidence").glob("unproven-*.json")
+    assert "convinces nobody but you" in done.err
     document = json.loads(evidence.read_text())
     assert document["rule"] == "R-61.1"
     assert bytes.fromhex(document["evidence"]["entry"])[:2] == b"\x83\x00"

@@ -16,7 +16,7 @@ from ledger.errors import (
 )
 from ledger.format import wire
 from tests.client.conftest import Live
-from tests.client.people import MEMBER, People, roles, twin
+from tests.client.people import MEMBER, People, replica_of, roles, twin
 from tests.client.test_user import Crash, Meddling, elsewhere, meddled
 
 
@@ -133,7 +133,7 @@ DAMAGE = [
 async def test_a_damaged_replica_is_not_blamed_on_the_log(people: People, damage: str) -> None:
     team = await Group.create(people.ada, {people.bob.label: MEMBER})
     await team.members()
-    replica = people.ada.log.replica
+    replica = replica_of(people.ada)
     replica.check()
     replica._db.execute(damage)
     with pytest.raises(StoreError, match="damaged"):
@@ -146,7 +146,7 @@ async def test_a_damaged_membership(people: People) -> None:
     """Another membership than was verified: the next statement does not fit it."""
     team = await Group.create(people.ada, {people.bob.label: MEMBER})
     await team.members()
-    replica = people.ada.log.replica
+    replica = replica_of(people.ada)
     known = replica.resolved(team.label)
     assert known
     await team.add(people.eve.label)

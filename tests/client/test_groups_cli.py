@@ -115,3 +115,33 @@ async def test_who_was_reset_needs_a_word(live: Live, three: list[Machine]) -> N
     added = await ada.groups("add", label, bob.label, "--accept", "--json")
     assert [entry["epoch"] for entry in added.facts["newest"]["put"]] == [1]
     assert (await bob.groups("show", label, "--json")).facts["stale"] == []
+
+
+async def test_a_group_without_its_log(three: list[Machine], live: Live) -> None:
+    """`keyroll lookup --group`: a member sees who is in it; others see that it is there."""
+    ada, bob, eve = three
+    label = (await ada.groups("create", bob.label, "--json")).facts["group"]
+
+    async def looked(who: Machine, *more: str) -> Done:
+        return await succeed("lookup", "--group", *more, home=who.home)
+
+    (seen,) = (await looked(bob, label, "--json")).facts
+    assert (seen["found"], seen["known"], seen["readable"]) == (True, False, True)
+    assert {one["label"]: one["role"] for one in seen["members"]} == {
+        ada.label: "admin",
+        bob.label: "member",
+    }
+    assert (seen["stale"], seen["encryptable"], seen["generation"]) == ([], True, 0)
+    hidden, nothing = (await looked(eve, label, "--group", bob.label, "--json")).facts
+    assert nothing["found"] is False
+    assert (hidden["readable"], hidden["members"], hidden["stale"]) == (False, None, None)
+    assert (hidden["encryptable"], hidden["encryption_key"]) == (False, seen["encryption_key"])
+    assert "for its members to see" in (await looked(eve, label[:9])).out
+    await bob.groups("leave", label)
+    (stale,) = (await looked(ada, label, "--json")).facts
+    assert ([one["label"] for one in stale["stale"]], stale["encryptable"]) == ([bob.label], False)
+    told = await looked(bob, label[:9])
+    assert "bob@example.org" in told.out
+    assert "encrypt nothing to it" in told.out
+    for wrong in (("--group", "zz"), ("--group", label, "bob@example.org")):
+        assert (await keyroll("lookup", *wrong, home=eve.home)).code == 2

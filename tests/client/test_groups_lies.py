@@ -6,7 +6,6 @@ So every block stands in the log, and every statement is handed out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,12 @@ from ledger.client.compose import Place
 from ledger.client.compose_groups import Author, GroupSecret
 from ledger.client.group import Group
 from ledger.client.groups import Change
+from ledger.client.light_groups import LightGroups
 from ledger.client.session import Log
 from ledger.client.user import User
 from ledger.errors import LogMisbehaved, RuleViolation
 from ledger.format import wire
+from ledger.format.evidence import Evidence, WrongStatement
 from ledger.format.statement import Put, Statement, commitment
 from ledger.log import admission
 from ledger.rules import membership
@@ -32,7 +33,9 @@ from ledger.rules.state import Chain
 from tests.client.conftest import Live
 from tests.client.people import ADMIN, GROUP, MEMBER, People, roles, twin
 from tests.client.test_groups_cli import Machine
+from tests.client.test_light_session import light
 from tests.client.test_user import elsewhere
+from verifier.evidence import judge
 
 
 @pytest.fixture
@@ -97,6 +100,9 @@ async def refused(group: Group, rule: str, submission: wire.Submission) -> None:
         assert evidence["statement"] == submission.statement
         assert evidence["block"] == submission.block
         assert evidence["checkpoint"] == group.user.log.replica.note
+        assert caught.value.proof
+        verdict = judge(caught.value.proof, group.user.log.log_id)
+        assert (verdict.outcome, verdict.kind, verdict.rule) == ("proven", "statement", rule)
 
 
 async def test_an_ordinary_member_and_the_server_add_somebody(
@@ -116,6 +122,28 @@ async def test_an_ordinary_member_and_the_server_add_somebody(
     statement = Statement.parse(submission.statement or b"")
     assert statement.terms.author == bob.label
     assert bob.state.device(statement.signer)
+
+
+async def test_who_looks_up_proves_it_as_well(
+    live: Live, people: People, collude: Callable[[], None]
+) -> None:
+    """R-80.10, from lookups alone; and in neither file stands who anybody is."""
+    ada, bob, eve = people.ada, people.bob, people.eve
+    team = await Group.create(ada, {bob.label: MEMBER})
+    async with light(live, eve.account) as log:
+        await log.lookup("ada@example.org")
+    collude()
+    liar = await Liar.of(bob, team)
+    await liar.write(Change((Put(eve.label, 0, MEMBER.value),)))
+    for member in (ada, eve):
+        async with light(live, member.account) as log:
+            await log.lookup("bob@example.org")
+            with pytest.raises(LogMisbehaved, match=r"R-56\.5") as caught:
+                await LightGroups(log).view(team.label)
+        assert caught.value.proof
+        verdict = judge(caught.value.proof, live.log_id)
+        assert (verdict.outcome, verdict.kind, verdict.rule) == ("proven", "statement", "R-56.5")
+        assert b"example.org" not in caught.value.proof
 
 
 async def test_an_admin_and_that_server(people: People, collude: Callable[[], None]) -> None:
@@ -263,8 +291,10 @@ async def test_the_evidence_is_kept(
     submission = await liar.write(Change((Put(people.eve.label, 0, MEMBER.value),)))
     done = await mary.fails(1, "R-56.5", "show", team.label.hex())
     assert "evidence: " in done.err
-    (kept,) = mary.home.glob("evidence-*.json")
-    evidence = json.loads(kept.read_text())["evidence"]
-    statement = bytes.fromhex(evidence["statement"])
-    assert statement == submission.statement
-    assert commitment(statement) in bytes.fromhex(evidence["block"])
+    (kept,) = mary.home.glob("evidence/statement-*.cbor")
+    assert f"keyroll-verifier check-evidence {kept}" in done.err
+    assert "who is in that group" in done.err
+    found = Evidence.decode(kept.read_bytes()).body
+    assert isinstance(found, WrongStatement)
+    assert found.statements[-1] == submission.statement
+    assert commitment(found.statements[-1]) in found.chains[1].part.links[-1].entry

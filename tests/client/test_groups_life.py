@@ -21,7 +21,17 @@ from ledger.format.keys import EncryptionKey
 from ledger.rules.membership import Kind
 from ledger.rules.stale import Cause
 from tests.client.conftest import Live
-from tests.client.people import ADMIN, GROUP, MEMBER, People, causes, change_key, roles, twin
+from tests.client.people import (
+    ADMIN,
+    GROUP,
+    MEMBER,
+    People,
+    causes,
+    change_key,
+    replica_of,
+    roles,
+    twin,
+)
 from tests.client.test_user import meddled
 
 
@@ -52,7 +62,7 @@ async def test_a_life(people: People) -> None:
     assert roles(await eves.members()) == {ada.label: ADMIN, eve.label: MEMBER}
     last = await team.key()
     assert await Group(twin(eve), team.label).key() == last  # a closed group's last members
-    people.ada.log.replica.check()
+    replica_of(people.ada).check()
 
 
 async def test_what_is_done_is_not_done_twice(people: People) -> None:
@@ -311,7 +321,7 @@ async def test_why(people: People) -> None:
     told = [(deed.step.block.seq, deed.terms.author) for deed in because.deeds]
     assert told == [(1, ada.label), (3, bob.label)]
     for deed in because.deeds:
-        data = eve.log.replica.entry(deed.step.index)
+        data = replica_of(eve).entry(deed.step.index)
         assert deed.step.block.raw in data
     await team.remove(eve.label)
     assert await team.why(eve.label) == ()

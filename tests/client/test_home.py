@@ -71,7 +71,7 @@ async def test_what_failed_is_not_remembered(live: Live, tmp_path: Path) -> None
     home = Home(tmp_path / "home")
     wrong = Settings(live.url, bytes(32))
     with pytest.raises(ZeroDivisionError):
-        async with home.log(wrong):
+        async with home.log(wrong, home.policy()):
             raise ZeroDivisionError
     with pytest.raises(UsageError, match="which log"):
         home.settings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ledger.client.replica import Replica
 from ledger.client.session import Log
 from ledger.log.planner import plan
 from ledger.log.sequencer import sign_head
+from ledger.server.config import AuditorsConfig
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 from ledger.server.runtime import Served, serving
@@ -47,7 +49,7 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[Served, bytes]]:
             with store.view() as view:
                 commit = plan(view, [], view.head.time + 1).commit
             store.perform(commit, sign_head("example.com/log", commit.after, home.log_key()))
-    async with serving(home, CONFIG) as served:
+    async with serving(home, replace(CONFIG, auditors=AuditorsConfig())) as served:
         yield served, log_id
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from ledger.client.light import verify
-from ledger.client.pins import Held, LogView, Policy
+from ledger.client.pins import Held, LogView
+from ledger.client.policy import Policy
+from ledger.client.trust import Trust
 from ledger.format.lookup import Saved
 from ledger.log.clock import wall_ms
 from tests.client.conftest import Live
 from tests.client.light_world import AUDITORS
 from tests.client.test_cli import enrol, keyroll, succeed, where
+from tests.support.policies import policy_text
 
 __all__ = ["where"]  # a fixture
 
@@ -65,17 +68,60 @@ async def test_a_lookup_is_saved(live: Live, ada: Path, tmp_path: Path) -> None:
     assert (await keyroll(*two, home=ada)).code == 2
 
 
-async def test_auditors(ada: Path) -> None:
-    vkey = AUDITORS[0].verifier.vkey
-    done = await succeed("lookup", "ada@example.org", "--auditor", vkey, home=ada)
+async def test_auditors(ada: Path, tmp_path: Path) -> None:
+    path = tmp_path / "auditors"
+    path.write_text(policy_text(1, AUDITORS[0]))
+    asking = ("lookup", "ada@example.org", "--auditors", str(path))
+    done = await succeed(*asking, home=ada)
     assert "auditors have yet to cover it" in done.out
     assert "have yet to cover: 1" in (await succeed("contacts", home=ada)).out
-    audited = ("lookup", "ada@example.org", "--audited")
-    assert (await keyroll(*audited, home=ada)).code == 2
-    done = await keyroll(*audited, "--auditor", vkey, home=ada)
-    assert (done.code, "R-65.9" in done.err) == (3, True)
-    done = await keyroll(*audited, "--auditor", vkey[:-2], home=ada)
-    assert done.code == 1
+    done = await keyroll(*asking, "--audited", home=ada)
+    assert (done.code, "R-6" in done.err, "ask again later" in done.err) == (3, True, True)
+    done = await keyroll("lookup", "ada@example.org", "--audited", home=ada)
+    assert (done.code, "R-65.9" in done.err) == (2, True)
+    path.write_text(policy_text(1, AUDITORS[0])[:-2])
+    done = await keyroll(*asking, home=ada)
+    assert (done.code, "no policy: R-62." in done.err) == (2, True)
+    done = await keyroll("lookup", "ada@example.org", "--auditors", str(tmp_path / "x"), home=ada)
+    assert (done.code, "there is no file" in done.err) == (2, True)
+
+
+async def test_witnesses(ada: Path) -> None:
+    """R-62.8: what is kept in the directory holds for every command that follows the log."""
+    path = ada / "witnesses.policy"
+    path.write_text(policy_text(2, *AUDITORS))
+    for command in (("sync",), ("lookup", "ada@example.org"), ("devices", "list")):
+        done = await keyroll(*command, home=ada)
+        assert (done.code, "first, second, third" in done.err) == (3, True), done.err
+    path.write_text(policy_text(0, *AUDITORS))
+    await succeed("sync", home=ada)
+
+
+async def test_what_answers_are_worth(ada: Path) -> None:
+    """The table of 60-checkpoints, and the alarm of R-63.5."""
+    done = await succeed("status", "--json", home=ada)
+    assert done.facts == {"size": 0}
+    await succeed("lookup", "ada@example.org", home=ada)
+    (worth,) = (await succeed("status", "--json", home=ada)).facts["worth"]
+    assert worth.startswith("a log signature alone")
+    (ada / "auditors.policy").write_text(policy_text(1, AUDITORS[0]))
+    await succeed("lookup", "ada@example.org", home=ada)
+    facts = (await succeed("status", "--json", home=ada)).facts
+    assert (facts["auditors"], facts["covered"], facts["overdue"]) == (["first"], 0, [])
+    assert len(facts["unsettled"]) == 1
+    assert len(facts["worth"]) == 2
+    with Trust.open(ada / "trust.db", bytes.fromhex(facts["log_id"])) as trust:
+        trust._db.execute("UPDATE unsettled SET time = time - 86400000")
+    for command in ("status", "contacts"):
+        assert "alarm: 1 answers wait" in (await succeed(command, home=ada)).out
+        assert len((await succeed(command, "--json", home=ada)).facts["overdue"]) == 1
+    assert "alarm: 1" in (await succeed("lookup", "ada@example.org", home=ada)).err
+    (ada / "witnesses.policy").write_text(policy_text(1, AUDITORS[0]))
+    done = await keyroll("status", home=ada)
+    assert (done.code, "R-62.5" in done.err) == (2, True)
+    (ada / "witnesses.policy").write_text(policy_text(1, AUDITORS[1]))
+    done = await succeed("status", home=ada)
+    assert "there is one tree" in " ".join(done.out.split())
 
 
 async def test_who_is_no_user(where: tuple[str, ...], tmp_path: Path) -> None:

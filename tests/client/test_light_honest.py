@@ -7,12 +7,19 @@ from dataclasses import replace
 import pytest
 
 from ledger.client.light import covered, joined, verify
-from ledger.client.pins import Found, Outcome, Own, Pin, Policy, Standing
-from ledger.errors import LogMisbehaved, MalformedInput, NotFresh, UsageError
+from ledger.client.pins import Found, LogView, Outcome, Own, Pin, Standing
+from ledger.client.policy import Policy
+from ledger.errors import (
+    LogMisbehaved,
+    MalformedInput,
+    NotCosigned,
+    NotFresh,
+    UnusablePolicy,
+    UsageError,
+)
 from ledger.format import entry
 from ledger.format.bodies import DAY_MS, Demands, DeviceKind
 from ledger.format.lookup import Mode
-from ledger.format.note import COSIGNATURE, ED25519, Verifier
 from ledger.rules.state import Chain, GroupState, UserState, decode_state
 from ledger.rules.users import LoudEvent
 from tests.client.lies import other_world
@@ -29,6 +36,7 @@ from tests.client.light_world import (
     keep,
 )
 from tests.support.actors import NOW
+from tests.support.policies import quorum
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def test_a_first_contact(world: LightWorld, policy: Policy) -> None:
     assert found.pin.replayed == (policy.mode == Mode.REPLAY)
     assert (outcome.view.size, outcome.view.root) == (world.log.head.size, world.log.head.root)
     assert len(outcome.view.chain) == (2 if policy.mode == Mode.REPLAY else 0)
-    expected = Standing.SETTLED if policy.quorum else Standing.SIGNED
+    expected = Standing.SIGNED if policy == REPLAY else Standing.SETTLED
     assert (outcome.standing, outcome.rest) == (expected, ())
 
 
@@ -239,26 +247,12 @@ def test_standings(world: LightWorld) -> None:
     strict = LightWorld.make(demands=Demands(auditors=3))
     assert standing(2, WATCHED, strict) == Standing.PROVISIONAL
     assert standing(3, WATCHED, strict) == Standing.SETTLED
-    assert standing(3, REPLAY, strict) == Standing.PROVISIONAL
-    with pytest.raises(NotFresh, match=r"R-65\.9"):
+    with pytest.raises(NotCosigned, match=r"R-65\.9") as caught:
         standing(2, AUDITED, strict)
-    with pytest.raises(UsageError, match=r"demands 3"):
-        standing(3, replace(AUDITED, auditors=AUDITED.auditors[:2]), strict)
-
-
-def test_policies_that_make_no_sense() -> None:
-    verifiers = AUDITED.auditors
-    with pytest.raises(UsageError, match=r"R-65\.9"):
-        Policy(Mode.AUDITED)
-    with pytest.raises(UsageError, match=r"R-65\.9"):
-        Policy(Mode.AUDITED, auditors=verifiers)
-    with pytest.raises(UsageError, match="quorum"):
-        Policy(auditors=verifiers, quorum=4)
-    renamed = Verifier("other", COSIGNATURE, verifiers[0].public)
-    with pytest.raises(UsageError, match="distinct"):
-        Policy(auditors=(*verifiers, renamed), quorum=2)
-    with pytest.raises(UsageError, match="cosigns"):
-        Policy(auditors=(Verifier("log", ED25519, verifiers[0].public),), quorum=1)
+    assert caught.value.missing == ("third",)
+    for policy in (REPLAY, Policy(auditors=quorum(2, *AUDITORS[:2]))):
+        with pytest.raises(UnusablePolicy, match=r"R-62\.6.*demands 3"):
+            standing(3, policy, strict)
 
 
 def test_freshness(world: LightWorld) -> None:
@@ -310,7 +304,8 @@ def test_an_outcome_is_joined_to_what_was_seen(world: LightWorld) -> None:
     proof = world.teller.consistency(seen.view.size)
     assert joined(fresh, seen.view, proof) == fresh
     audited = world.ask(ADA, policy=AUDITED)
-    assert joined(audited, fresh.view, ()).view == replace(audited.view, chain=fresh.view.chain)
+    whole = replace(audited.view, chain=fresh.view.chain, shown=fresh.view.shown)
+    assert joined(audited, fresh.view, ()).view == whole
     with pytest.raises(LogMisbehaved, match=r"R-61\.2"):
         joined(fresh, seen.view, proof[:-1])
     with pytest.raises(LogMisbehaved, match=r"R-61\.2"):
@@ -322,16 +317,25 @@ def test_an_outcome_is_joined_to_what_was_seen(world: LightWorld) -> None:
         joined(fresh, other, proof)
 
 
-def test_older_checkpoints_settle(world: LightWorld) -> None:
+def test_checkpoints_that_settle(world: LightWorld) -> None:
+    """R-63.5: older ones and newer ones than the one that was seen, each by its proof."""
     view, old = world.ask(ADA).view, world.tellers[1]
-    proof = world.teller.consistency(old.size)
-    assert covered(old.note(), view, WATCHED, proof) == old.size
-    assert covered(old.lying(auditors=AUDITORS[:1]).note(), view, WATCHED, proof) == 0
-    assert covered(old.note(), view, REPLAY, proof) == 0
-    assert covered(world.teller.note(), view, WATCHED, ()) == view.size
-    with pytest.raises(LogMisbehaved, match=r"R-61\.2"):
-        covered(old.note(), view, WATCHED, proof[1:])
+    proof, seen = world.teller.consistency(old.size), world.ask(ADA, teller=old).view
+    half = old.lying(auditors=AUDITORS[:1]).note()
+
+    def size(note: bytes, view: LogView, proof: tuple[bytes, ...], now: int = LATER) -> int:
+        shown = covered(note, view, WATCHED, proof, now)
+        assert shown is None or (shown.note, shown.time) == (note, view.time)
+        return shown.size if shown else 0
+
+    assert size(old.note(), view, proof) == old.size
+    assert size(world.teller.note(), view, ()) == view.size
+    assert size(world.teller.note(), seen, proof) == view.size
+    assert size(half, view, proof) == 0
+    assert size(old.note(), view, proof, NOW - 300_001) == 0  # R-62.7: they are of the future
+    assert covered(old.note(), view, REPLAY, proof, LATER) is None
+    for note, one in ((old.note(), view), (world.teller.note(), seen)):
+        with pytest.raises(LogMisbehaved, match=r"R-61\.2"):
+            covered(note, one, WATCHED, proof[1:], LATER)
     with pytest.raises(MalformedInput, match=r"R-65\.2"):
-        covered(other_world().teller.note(), view, WATCHED, ())
-    with pytest.raises(UsageError, match="newer"):
-        covered(world.teller.note(), world.ask(ADA, teller=old).view, WATCHED, ())
+        covered(other_world().teller.note(), view, WATCHED, (), LATER)

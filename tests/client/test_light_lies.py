@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.client.light import verify
-from ledger.client.pins import Held, LogView, Policy
+from ledger.client.pins import Held, LogView
+from ledger.client.policy import Policy
 from ledger.errors import KeyrollError, LogMisbehaved, MalformedInput
 from ledger.format import block as blocks
 from ledger.format import entry
@@ -21,6 +22,7 @@ from ledger.format.lookup import Answer, Bundle, ChainPart, Link
 from ledger.tree.directory_proof import Proof
 from tests.client import lies_of_chains, lies_of_trees
 from tests.client.lies import SCENES, Case, broken, world
+from tests.client.lies_of_trees import begun
 from tests.client.light_world import ADA, AUDITED, LATER, REPLAY
 from tests.support.actors import NOW, LogActor, User
 
@@ -81,7 +83,7 @@ def test_a_log_id_that_names_no_log(name: str, policy: Policy) -> None:
     raw = bad_first_blocks()[name]
     held = Held(LogView(sha256(raw).digest()))
     asked = held.ask(bytes(32), policy, [ADA])
-    bundle = replace(world().teller.bundle(asked), first=entry.block(NOW, raw))
+    bundle = begun(world().teller.bundle(asked), entry.block(NOW, raw))
     with pytest.raises(MalformedInput, match=r"R-65\.2"):
         verify(bundle.encode(), asked, held, policy, LATER)
 

@@ -10,20 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from ledger.client import light_parts
 from ledger.client.account import Account, MemoryVault
 from ledger.client.light import verify
 from ledger.client.light_session import LightLog
-from ledger.client.pins import Held, LogView, Policy, Standing
+from ledger.client.pins import Held, LogView, Standing
+from ledger.client.policy import Policy
 from ledger.client.trust import Trust
 from ledger.client.user import User
-from ledger.errors import LogMisbehaved, MalformedInput, NotFresh, Refused, UsageError
+from ledger.errors import LogMisbehaved, MalformedInput, NotCosigned, Refused, UsageError
 from ledger.format.lookup import Bundle, Mode, Saved
-from ledger.format.note import Note, cosign, parse_note
 from ledger.log.clock import wall_ms
 from ledger.rules.users import LoudEvent
+from ledger.server import lookups as server_lookups
 from tests.client.conftest import Live
 from tests.client.light_world import AUDITED, AUDITORS, WATCHED
-from tests.client.people import People, change_key
+from tests.client.people import People, change_key, replica_of
+from tests.support.policies import cosigned
 
 
 @asynccontextmanager
@@ -100,7 +103,7 @@ async def test_a_device_that_nobody_here_knows(live: Live, people: People) -> No
         assert found.pin
         (alarm,) = found.pin.alarms
         assert alarm.device.signing == ghost
-        assert alarm.entry == ada.log.replica.entry(alarm.device.index)
+        assert alarm.entry == replica_of(ada).entry(alarm.device.index)
         assert not found.pin.quiet
         log.accept(found.pin)
         found = await log.refresh()
@@ -186,7 +189,7 @@ async def test_many_at_once_come_in_parts(
 
 async def test_without_auditors_nothing_is_audited(live: Live, people: People) -> None:
     async with light(live, people.ada.account, policy=AUDITED) as log:
-        with pytest.raises(NotFresh, match=r"R-65\.9"):
+        with pytest.raises(NotCosigned, match=r"R-6[35]\.[49]"):
             await log.lookup("bob@example.org")
         assert log.trust.view() == LogView(live.log_id)
     async with light(live, people.ada.account, policy=WATCHED) as log:
@@ -230,13 +233,6 @@ async def test_another_log_behind_the_address(live: Live, people: People) -> Non
         LightLog(Trust.open(":memory:", live.log_id), log._transport, Account(live.log_id))
 
 
-def cosigned(note: bytes, now: int) -> bytes:
-    """The checkpoint, as two auditors cosign it."""
-    parsed = parse_note(note)
-    lines = [cosign(parsed.text, one.name, one.key, now // 1000) for one in AUDITORS[:2]]
-    return Note(parsed.text, (*parsed.signatures, *lines)).encode()
-
-
 async def test_auditors_settle_what_was_seen(live: Live, people: People) -> None:
     async with light(live, people.ada.account, policy=WATCHED) as log:
         await log.lookup("bob@example.org")
@@ -246,25 +242,19 @@ async def test_auditors_settle_what_was_seen(live: Live, people: People) -> None
         assert log.overdue(60_000) == []
         assert log.overdue(-60_000) == log.trust.unsettled()
         assert len(log.trust.unsettled()) == 2
-        assert await log.settle(first.note) == 0
-        assert await log.settle(cosigned(first.note, wall_ms())) == first.size
+        assert await log.settle_by(first.note) == 0
+        assert await log.settle_by(cosigned(first.note, wall_ms(), *AUDITORS[:2])) == first.size
         (left,) = log.trust.unsettled()
         assert left.size > first.size
 
 
-async def test_audited_answers(live: Live, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_audited_answers(live: Live, people: People) -> None:
     async with light(live, people.ada.account, policy=AUDITED) as log:
-        ask = log._transport.lookup
-
-        async def covered(request: bytes) -> bytes:
-            bundle = Bundle.decode(await ask(request))
-            note = cosigned(bundle.checkpoint, wall_ms())
-            return replace(bundle, checkpoint=note).encode()
-
-        monkeypatch.setattr(log._transport, "lookup", covered)
+        await live.cover()
         (bob,) = await log.lookup("bob@example.org")
         assert (bob.state, bob.standing) == (people.bob.state, Standing.SETTLED)
         await change_key(people.bob)
+        await live.cover()
         (bob,) = await log.lookup("bob@example.org")
         assert bob.pin
         assert bob.state == people.bob.state
@@ -291,3 +281,30 @@ async def test_a_thousand_blocks_of_others_cost_nothing(live: Live, people: Peop
             await change_key(people.eve)
             await log.lookup("bob@example.org")
         assert max(sizes) < 1_500
+
+
+async def test_a_long_chain_comes_in_parts(
+    live: Live, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-65.7: it takes more questions, and comes to the same; it can be saved too."""
+    for _ in range(3):
+        await change_key(people.bob)
+    async with light(live, people.ada.account) as log:
+        (known,) = await log.lookup("bob@example.org")
+    monkeypatch.setattr(server_lookups, "MAX_LINKS_BYTES", 1_000)
+    monkeypatch.setattr(light_parts, "MAX_ANSWER_BYTES", 1_000)
+    async with light(live, people.ada.account) as log:
+        asked = 0
+        ask = log._transport.lookup
+
+        async def counted(request: bytes) -> bytes:
+            nonlocal asked
+            asked += 1
+            return await ask(request)
+
+        monkeypatch.setattr(log._transport, "lookup", counted)
+        (found,) = await log.lookup("bob@example.org")
+        assert found.state == known.state == people.bob.state
+        assert len(found.steps) == len(known.steps) >= asked > 2
+        _, saved = await log.save("bob@example.org")
+        assert len(Bundle.decode(saved.bundle).answers[0].chain.links) == len(known.steps)

@@ -7,12 +7,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ledger.client.light import verify
-from ledger.client.pins import Held, LogView, Outcome, Own, Policy
+from ledger.client.pins import Held, LogView, Outcome, Own
+from ledger.client.policy import Policy
 from ledger.client.trust import Trust
 from ledger.errors import StoreError, UsageError
 from ledger.format.bodies import DeviceKind
@@ -21,12 +23,14 @@ from tests.client.light_world import (
     AUDITED,
     AUDITORS,
     BOB,
+    EVE,
     LATER,
     NOBODY,
     REPLAY,
     WATCHED,
     LightWorld,
 )
+from tests.support.actors import User
 from tests.support.lookups import Teller
 
 
@@ -61,6 +65,8 @@ def test_what_is_kept_is_read_again(world: LightWorld, tmp_path: Path) -> None:
         held = trust.held(own)
         assert held.view == outcome.view
         assert dict(held.pins) == {one.label: one.pin for one in outcome.found if one.pin}
+        assert {pin.shown for pin in held.pins.values()} == {outcome.view.size}
+        assert dict(held.absent) == {world.actor.label(NOBODY): outcome.view.size}
         pin = held.pins[world.ada.label]
         assert len(pin.alarms) == 2
         assert trust.names() == {ADA: world.ada.label, BOB: world.bob.label}
@@ -165,7 +171,12 @@ def test_provisional_answers_are_settled(world: LightWorld, trust: Trust) -> Non
     asked = again.ask(world.ada.label, WATCHED, [BOB])
     assert first.asked == asked.encode()
     assert verify(first.bundle, asked, again, WATCHED, LATER).view.size == first.size
-    trust.settle(first.size)
+    view = trust.view()
+    covered = replace(view, size=first.size, note=world.tellers[0].note())
+    assert not trust.settle(covered, covered)  # it was judged by another view
+    assert len(trust.unsettled()) == 2
+    assert trust.settle(view, covered)
+    assert (trust.view(), trust.covered()) == (view, covered.note)
     assert trust.unsettled() == [second]
     ask(2, 2, LATER + 2)
     assert trust.unsettled() == []
@@ -254,3 +265,26 @@ async def test_many_tasks(world: LightWorld, tmp_path: Path) -> None:
         await asyncio.gather(*(task(trust, n) for n in range(6) for trust in (one, two)))
         assert sizes == sorted(sizes)
         assert one.view() == two.view()
+
+
+@pytest.mark.parametrize("policy", [REPLAY, AUDITED])
+def test_what_showed_a_chain_last(policy: Policy) -> None:
+    """A pin moves on with each tree, though nothing is new; accepting it takes nothing back."""
+    world = LightWorld.make()
+    with Trust.open(":memory:", world.log.log_id) as trust:
+        assert trust.keep(trust.held(), look(world, trust.held(), ADA, EVE, policy=policy), LATER)
+        pin, size = trust.pin(world.ada.label), trust.view().size
+        world.admit()
+        again = look(world, trust.held(), world.ada.label, policy=policy)
+        assert trust.keep(trust.held(), again, LATER)
+        assert pin
+        assert (pin.shown, trust.held().shown(pin.label)) == (size, world.teller.size)
+        trust.accept(pin)
+        assert trust.held().shown(pin.label) == world.teller.size
+        eve = User.create(world.actor, EVE, world.log.anchor)
+        assert trust.held().shown(eve.after.label) == size
+        world.admit(eve.raw)
+        world.tellers[-1].openings = {eve.after.label: eve.after.opening}
+        assert trust.keep(trust.held(), look(world, trust.held(), EVE, policy=policy), LATER)
+        assert trust.held().absent == {}
+        assert trust.held().shown(eve.after.label) == world.teller.size

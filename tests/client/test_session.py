@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ledger.client import verify
+from ledger.client.policy import Policy
 from ledger.client.replica import Replica
 from ledger.client.session import Log
 from ledger.errors import (
@@ -330,11 +331,11 @@ async def test_freshness(world: World, replica: Replica) -> None:
     await log_of(replica, server, NOW + max_age).sync()
     with pytest.raises(LogMisbehaved, match=r"R-61\.3"):
         await log_of(replica, server, NOW + max_age + 1).sync()
-    strict = Log(replica, server, max_age=1_000, clock=lambda: NOW + 1_001)
+    strict = Log(replica, server, policy=Policy(max_age=1_000), clock=lambda: NOW + 1_001)
     with pytest.raises(LogMisbehaved, match=r"R-61\.3"):
         await strict.sync()
     # A client can't be laxer than the log demands.
-    lax = Log(replica, server, max_age=10**12, clock=lambda: NOW + max_age + 1)
+    lax = Log(replica, server, policy=Policy(max_age=10**12), clock=lambda: NOW + max_age + 1)
     with pytest.raises(LogMisbehaved, match=r"R-61\.3"):
         await lax.sync()
 

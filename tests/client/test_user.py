@@ -177,6 +177,12 @@ class Meddling:
     async def consistency(self, old: int, new: int) -> bytes:
         return await self.inner.consistency(old, new)
 
+    async def inclusion(self, index: int, size: int) -> bytes:
+        return await self.inner.inclusion(index, size)
+
+    async def covered(self) -> bytes:
+        return await self.inner.covered()
+
     async def chain(self, label: bytes, start: int) -> bytes:
         return await self.inner.chain(label, start)
 

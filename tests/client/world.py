@@ -16,7 +16,7 @@ from ledger.client.replica import Replica
 from ledger.errors import Refused
 from ledger.format.wire import encode_proof
 from ledger.log.commit import Head
-from ledger.tree.merkle import Frontier, consistency_proof, leaf_hash, root_of
+from ledger.tree.merkle import Frontier, consistency_proof, inclusion_proof, leaf_hash, root_of
 from ledger.tree.tiles import Bundle, encode_bundle
 from tests.support.actors import NOW, LogActor, User
 from tests.support.memory import MemoryLog
@@ -88,6 +88,14 @@ class Server:
         self.asked.append(f"consistency {old} {new}")
         extension = Frontier().extend([leaf_hash(data) for data in self.entries])
         return encode_proof(consistency_proof(old, new, extension.read))
+
+    async def inclusion(self, index: int, size: int) -> bytes:
+        self.asked.append(f"inclusion {index} {size}")
+        extension = Frontier().extend([leaf_hash(data) for data in self.entries])
+        return encode_proof(inclusion_proof(index, size, extension.read))
+
+    async def covered(self) -> bytes:
+        raise Refused(404, "not-found", "this log has no auditors")
 
     async def chain(self, label: bytes, start: int) -> bytes:
         raise Refused(404, "no-chain", "this server has none")

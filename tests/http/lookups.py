@@ -32,6 +32,7 @@ from ledger.rules.state import Chain, LogState, UserState, accumulate, parse_sta
 from ledger.tree import vrf
 from ledger.tree.directory_proof import verify_absent, verify_present
 from ledger.tree.merkle import leaf_hash, verify_consistency, verify_inclusion
+from tests.http.covering import cover
 from tests.http.world import Answer as HttpAnswer
 from tests.http.world import Http
 from tests.support.actors import LogActor, User
@@ -48,7 +49,10 @@ class Found:
 
 @dataclass
 class Asker:
-    """Somebody who asks, and what they hold: a checkpoint, the log's own chain, other chains."""
+    """Somebody who asks, and what they hold: a checkpoint, the log's own chain, other chains.
+
+    `covers`: has auditors cover what is published before an audited question.
+    """
 
     http: Http
     user: User
@@ -56,6 +60,7 @@ class Asker:
     checkpoint: Checkpoint | None = None
     log: list[LogState] = field(default_factory=list)
     chains: dict[bytes, Chain] = field(default_factory=dict)
+    covers: bool = True
 
     @property
     def key(self) -> SigningKey:
@@ -72,6 +77,8 @@ class Asker:
         )
 
     async def post(self, request: LookupRequest, key: SigningKey | None = None) -> HttpAnswer:
+        if request.mode == Mode.AUDITED and self.covers:
+            await cover(self.http)
         log_id = self.http.actor.log_id
         body = authenticate(request.encode(), LOOKUP_PATH, key or self.key, log_id, wall_ms())
         return await self.http.post(LOOKUP_PATH, body)
@@ -127,6 +134,7 @@ class Asker:
         accumulator = run(ZERO_HASH, part) if entries else part.accumulator
         assert accumulator == part.accumulator
         chain = Chain.of(len(self.log), accumulator, self.log[-1])
+        assert chain.digest == part.digest
         verify_present(bytes(32), chain.value, part.proof, root)
 
     def _take_answer(self, query: Query, answer: Answer, root: bytes) -> Found:
@@ -140,9 +148,11 @@ class Asker:
         if not part.length:
             verify_absent(answer.label, part.proof, root)
             nothing = (answer.opening, answer.state, answer.anchored, part.links)
-            assert (*nothing, part.accumulator) == (None, None, None, (), ZERO_HASH)
+            assert nothing == (None, None, None, ())
+            assert part.accumulator == part.digest == ZERO_HASH
             return Found(answer.label, None, None)
         chain = self._replay(query, answer) if self.mode == Mode.REPLAY else stated(answer)
+        assert chain.digest == part.digest
         verify_present(answer.label, chain.value, part.proof, root)
         self.chains[answer.label] = chain
         self._check_opening(query, answer, chain)

@@ -18,6 +18,7 @@ from ledger.errors import ClockError, KeyrollError, StoreError, StoreFull, Usage
 from ledger.format import wire
 from ledger.log.clock import Clock, wall_ms
 from ledger.log.commit import Commit
+from ledger.log.cosigning import SignedTree
 from ledger.server.config import Config, LoggingConfig
 from ledger.server.home import Home
 from ledger.server.runtime import serving
@@ -61,9 +62,9 @@ async def test_a_stop_answers_whatever_was_taken(tmp_path: Path) -> None:
     """While requests are open, the server is told to stop: each hears its verdict first."""
     held = asyncio.Event()
 
-    async def hold(note: bytes) -> bytes:
+    async def hold(tree: SignedTree) -> bytes:
         await held.wait()
-        return note
+        return tree.note
 
     path = tmp_path / "log"
     async with served(path, cosign=hold) as live:
@@ -95,9 +96,9 @@ async def let_go(url: str, held: asyncio.Event) -> None:
 async def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
     """Without cosigners, what was taken is `unavailable`; it is staged, and published later."""
 
-    async def never(note: bytes) -> bytes:
+    async def never(tree: SignedTree) -> bytes:
         await asyncio.Event().wait()
-        return note
+        return tree.note
 
     config = replace(CONFIG, server=replace(CONFIG.server, stop_timeout=0.2))
     async with served(tmp_path / "log", config, cosign=never) as live:

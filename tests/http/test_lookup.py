@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ledger.format.lookup import (
     MAX_ANSWER_BYTES,
     MAX_BUNDLE_BYTES,
     Bundle,
+    Link,
     LookupRequest,
     Mode,
     Query,
@@ -26,12 +28,20 @@ from ledger.log.pool import CheckPool
 from ledger.log.worker import PROVE, Task
 from ledger.rules.state import GroupState, LogState, UserState
 from ledger.server import lookups
+from tests.http.covering import AUDITED, audited_home
 from tests.http.lookups import Asker
 from tests.http.world import CONFIG, Http, Live, served
 from tests.support.actors import User, Written, signing_key
 from tests.support.groups import Group
 
 NOBODY = "nobody@example.org"
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Live]:
+    """With auditors, who cover what audited lookups ask for (R-63.4)."""
+    async with served(audited_home(tmp_path / "log").path, AUDITED) as running:
+        yield running
 
 
 async def admitted(log: Http, name: str) -> User:
@@ -224,19 +234,36 @@ async def test_the_real_cap(log: Http) -> None:
 
 
 async def test_a_chain_that_no_bundle_takes(log: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says so, unless it is not the first; from a length nearer the end it does answer."""
+    """R-65.7: it comes in parts, each in an answer of its own."""
     assert 2 * lookups.MAX_LINKS_BYTES + 262_144 < MAX_BUNDLE_BYTES
-    monkeypatch.setattr(lookups, "MAX_LINKS_BYTES", 2_000)
+    assert lookups.MAX_LINKS_BYTES > MAX_ANSWER_BYTES + 65_535  # or nobody knows it for a part
     bob = await admitted(log, "bob")
     ada = await admitted(log, "ada")
     for _ in range(5):
         ada = await with_phone(log, ada)
     eve = await asker(log)
     answer = await eve.post(eve.request(ada.label))
-    assert (answer.status, answer.kind, answer.rule) == (413, "too-large", "R-65.1")
+    whole = Bundle.decode(answer.body).answers[0].chain.links
+    monkeypatch.setattr(lookups, "MAX_LINKS_BYTES", 2_000)
+    monkeypatch.setattr(lookups, "MAX_ANSWER_BYTES", 1_000)
+    links: tuple[Link, ...] = ()
+    while len(links) < len(whole):
+        query = Query(ada.label, len(links))
+        answer = await eve.post(replace(eve.request(ada.label, bob.label), queries=(query,)))
+        (part,) = (one.chain for one in Bundle.decode(answer.body).answers)
+        assert 1 <= len(part.links) < len(whole)
+        assert part.length == len(whole)
+        links += part.links
+    assert links == whole
     assert len(await eve.ask(bob.label, ada.label)) == 1
-    near = await eve.post(replace(eve.request(ada.label), queries=(Query(ada.label, 4),)))
-    assert len(Bundle.decode(near.body).answers[0].chain.links) == 2
+
+
+async def test_the_logs_own_chain_comes_whole(log: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    eve = await asker(log)
+    await log.admit(log.actor.policy(await log.anchor(), enrolment=signing_key("new enrolment")))
+    monkeypatch.setattr(lookups, "MAX_LINKS_BYTES", 1)
+    answer = await eve.post(eve.request("bob"))
+    assert (answer.status, answer.kind, answer.rule) == (413, "too-large", "R-65.7")
 
 
 async def test_who_may_not_ask(log: Http) -> None:

@@ -13,6 +13,7 @@ import pytest
 from ledger.format import wire
 from ledger.format.block import Anchor
 from ledger.format.identity import Opening
+from ledger.log.cosigning import SignedTree
 from ledger.server.config import SequencerConfig
 from tests.http.world import CONFIG, Http, Live, served
 from tests.log.world import until
@@ -165,9 +166,9 @@ async def test_a_full_queue_is_503_and_takes_nothing(tmp_path: Path) -> None:
     config = replace(CONFIG, sequencer=SequencerConfig(max_queue=64, linger_ms=0.5))
     held = asyncio.Event()
 
-    async def hold(note: bytes) -> bytes:
+    async def hold(tree: SignedTree) -> bytes:
         await held.wait()
-        return note
+        return tree.note
 
     async with served(tmp_path / "log", config, cosign=hold) as live:
         log = live.http

@@ -22,10 +22,12 @@ from yarl import URL
 from ledger import keyfile
 from ledger.format import checkpoint, wire
 from ledger.format.block import Anchor
+from ledger.format.bodies import Demands
 from ledger.format.checkpoint import Checkpoint
 from ledger.format.note import ED25519, Verifier
 from ledger.log.clock import Clock, wall_ms
-from ledger.log.sequencer import Cosign, found
+from ledger.log.cosigning import Cosign
+from ledger.log.sequencer import found
 from ledger.server.config import (
     TEMPLATE,
     Config,
@@ -53,9 +55,15 @@ CONFIG = Config(
 )
 
 
-def make_home(path: Path, *, heartbeat: int = HEARTBEAT, now: int | None = None) -> Home:
+def make_home(
+    path: Path,
+    *,
+    heartbeat: int = HEARTBEAT,
+    now: int | None = None,
+    demands: Demands | None = None,
+) -> Home:
     """A log's directory, as `keyroll init` makes it, with the keys of `LogActor.make()`."""
-    home, founding = Home(path), LogActor.make(heartbeat=heartbeat)
+    home, founding = Home(path), LogActor.make(heartbeat=heartbeat, demands=demands)
     keyfile.make_directory(home.log_key_file.parent)
     keyfile.create(home.log_key_file, founding.after.log_key.seed)
     keyfile.create(home.vrf_key_file, founding.after.vrf_secret)

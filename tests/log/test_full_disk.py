@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StoreFull
+from ledger.log.cosigning import Cosign, SignedTree
 from ledger.log.pool import CheckPool
 from ledger.log.replay import batches, replay
-from ledger.log.sequencer import Admitted, Cosign, Sequencer, Verdict, found
+from ledger.log.sequencer import Admitted, Sequencer, Verdict, found
 from ledger.store.environment import MAP_SIZE
 from ledger.store.lmdb import LmdbStore
 from ledger.store.private import PrivateStore
@@ -121,9 +122,9 @@ async def test_a_map_that_fills_up_between_stage_and_publish(tmp_path: Path, pag
     """A staged batch waits, under the one root that was signed, until there is room."""
     path, seen = tmp_path / "log", list[bytes]()
 
-    async def witness(note: bytes) -> bytes:
-        seen.append(note)
-        return note
+    async def witness(tree: SignedTree) -> bytes:
+        seen.append(tree.note)
+        return tree.note
 
     async with cramped(path, log_map=pages << 12, cosign=witness) as log:
         told, person = await press_until_full(log, seen)

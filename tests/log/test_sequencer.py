@@ -25,13 +25,14 @@ from ledger.errors import (
 from ledger.format import block as blocks
 from ledger.format import entry
 from ledger.format.identity import Opening
-from ledger.log.admission import Submission
+from ledger.format.wire import Submission
 from ledger.log.commit import Commit
+from ledger.log.cosigning import SignedTree
 from ledger.log.planner import View
 from ledger.log.pool import CheckPool
 from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, found
 from ledger.store.lmdb import LmdbStore
-from ledger.store.port import Lookup, Reader, Staged, Store
+from ledger.store.port import Held, Lookup, Reader, Staged, Store
 from ledger.store.private import PrivateStore
 from tests.log.world import HEARTBEAT, SETTINGS, Hands, Running, running, submission, until
 from tests.support.actors import NOW, LogActor, User, Written, signing_key
@@ -126,7 +127,7 @@ async def test_what_the_server_asks_beyond_the_rules(tmp_path: Path) -> None:
     """R-55.2, R-55.3, R-71.4; the nearest right one last."""
     async with running(tmp_path / "log") as log:
         ada = log.user("ada")
-        block, (box,), opening = ada.block, ada.boxes, ada.opening
+        (box,), opening = ada.boxes, ada.opening
         assert opening
         wrong: list[tuple[str, tuple[bytes, ...]]] = [
             ("R-55.3", ()),
@@ -135,14 +136,14 @@ async def test_what_the_server_asks_beyond_the_rules(tmp_path: Path) -> None:
             ("R-55.2", (box[:-1],)),
         ]
         for rule, boxes in wrong:
-            assert rule_of(*await judge(log, Submission(block, boxes, opening))) == rule
+            assert rule_of(*await judge(log, Submission(ada.raw, boxes, opening))) == rule
         for other in (None, Opening(bytes(32), "ada"), Opening(opening.nonce, "eve")):
-            assert rule_of(*await judge(log, Submission(block, ada.boxes, other))) == "R-71.4"
+            assert rule_of(*await judge(log, Submission(ada.raw, ada.boxes, other))) == "R-71.4"
         foreign = User.create(log.actor, "bob", log.anchor, label=b"x" * 32)
         assert rule_of(*await log.submit(foreign)) == "R-71.4"
         await log.admit(ada)
         phone = ada.after.add(log.anchor)
-        opened = Submission(phone.block, phone.boxes, opening)
+        opened = Submission(phone.raw, phone.boxes, opening)
         assert rule_of(*await judge(log, opened)) == "R-71.4"
         await log.admit(phone)
 
@@ -154,7 +155,7 @@ async def judge(log: Running, item: Submission) -> list[Verdict]:
 async def test_bad_boxes_do_not_spoil_the_same_block_with_good_ones(tmp_path: Path) -> None:
     async with running(tmp_path / "log") as log:
         ada = log.user("ada")
-        spoilt = Submission(ada.block, (bytes(80),), ada.opening)
+        spoilt = Submission(ada.raw, (bytes(80),), ada.opening)
         refused, admitted = await log.sequencer.submit([spoilt, submission(ada)])
         assert rule_of(refused) == "R-55.3"
         assert isinstance(admitted, Admitted)
@@ -280,6 +281,9 @@ class Between:
     def lookup(self, labels: Collection[bytes]) -> AbstractContextManager[Lookup]:
         return self._store.lookup(labels)
 
+    def hold(self) -> Held:
+        return self._store.hold()
+
     def view(self) -> AbstractContextManager[View]:
         return self._store.view()
 
@@ -311,8 +315,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.log.sequencer._PAUSE", 0.01)
 
 
-async def same(note: bytes) -> bytes:
-    return note
+async def same(tree: SignedTree) -> bytes:
+    return tree.note
 
 
 @pytest.mark.parametrize("step", ["perform", "stage"])
@@ -372,11 +376,11 @@ async def test_a_staged_batch_waits_for_cosigners_and_for_space(tmp_path: Path) 
         spoilt.append(Between(store))
         return spoilt[0]
 
-    async def reluctant(note: bytes) -> bytes:
-        asked.append(note)
+    async def reluctant(tree: SignedTree) -> bytes:
+        asked.append(tree.note)
         if len(asked) < 3:
             raise TransportError("no quorum")
-        return note
+        return tree.note
 
     async with running(tmp_path / "log", wrap=wrap, cosign=reluctant) as log:
         spoilt[0].before["publish"] = [StoreFull("the disk is full")]
@@ -389,10 +393,10 @@ async def test_nothing_unsigned_or_uncosigned_is_shown(tmp_path: Path) -> None:
     """Between stage and publish, readers see the tree before."""
     asked, let_go = asyncio.Event(), asyncio.Event()
 
-    async def slow(note: bytes) -> bytes:
+    async def slow(tree: SignedTree) -> bytes:
         asked.set()
         await let_go.wait()
-        return note
+        return tree.note
 
     async with running(tmp_path / "log", cosign=slow) as log:
         before = note_of(log)
@@ -409,14 +413,14 @@ async def test_nothing_unsigned_or_uncosigned_is_shown(tmp_path: Path) -> None:
 async def test_a_staged_batch_survives_a_crash_to_the_same_root(tmp_path: Path) -> None:
     path, seen, other = tmp_path / "log", list[bytes](), list[bytes]()
 
-    async def never(note: bytes) -> bytes:
-        seen.append(note)
+    async def never(tree: SignedTree) -> bytes:
+        seen.append(tree.note)
         await asyncio.Event().wait()
-        return note
+        return tree.note
 
-    async def witness(note: bytes) -> bytes:
-        other.append(note)
-        return note
+    async def witness(tree: SignedTree) -> bytes:
+        other.append(tree.note)
+        return tree.note
 
     hands = Hands()
     async with running(path, cosign=never, hands=hands) as log:
@@ -445,9 +449,9 @@ async def test_a_staged_batch_that_was_tampered_with_is_not_published(tmp_path: 
             found = super().staged()
             return found and replace(found, time=found.time + 1)
 
-    async def never(note: bytes) -> bytes:
+    async def never(tree: SignedTree) -> bytes:
         await asyncio.Event().wait()
-        return note
+        return tree.note
 
     async with running(path, cosign=never) as log:
         waiting = asyncio.create_task(log.submit(log.user("ada")))

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ledger.format.block import Anchor
-from ledger.log.admission import Submission
+from ledger.format.wire import Submission
 from ledger.log.clock import Clock
 from ledger.log.commit import Head
+from ledger.log.cosigning import Cosign
 from ledger.log.pool import CheckPool
-from ledger.log.sequencer import Admitted, Cosign, Sequencer, Settings, Verdict, Written, found
+from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, Written, found
 from ledger.store.lmdb import LmdbStore
 from ledger.store.port import Store
 from ledger.store.private import PrivateStore
@@ -139,7 +140,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def submission(written: actors.Written[Any]) -> Submission:
-    return Submission(written.block, written.boxes, written.opening)
+    return Submission(written.raw, written.boxes, written.opening, written.statement)
 
 
 def check_published(store: Store, raw: bytes, verdict: Admitted) -> None:

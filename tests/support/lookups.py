@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 
 from ledger.errors import MalformedInput
 from ledger.format import block, entry
@@ -27,7 +28,7 @@ from ledger.format.keys import SigningKey
 from ledger.format.lookup import Answer, Bundle, ChainPart, Link, LookupRequest, Mode, Query
 from ledger.format.note import COSIGNATURE, Note, Signer, Verifier, cosign
 from ledger.log.commit import Head
-from ledger.rules.state import Chain, accumulate, decode_state
+from ledger.rules.state import accumulate, chain_value
 from ledger.tree import vrf
 from ledger.tree.directory import Directory
 from ledger.tree.directory_proof import Proof, prove
@@ -60,12 +61,15 @@ class Auditor:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is told of a label. Length and accumulator are those of the links, or as told."""
+    """What is told of a label. Length and accumulator are those of the links, or as told, and so is
+    the digest that of the state.
+    """
 
     links: tuple[Link, ...]
     state: bytes
     length_told: int | None = None
     accumulator_told: bytes | None = None
+    digest_told: bytes | None = None
 
     @property
     def length(self) -> int:
@@ -81,9 +85,12 @@ class Told:
         return accumulator
 
     @property
+    def digest(self) -> bytes:
+        return self.digest_told or sha256(self.state).digest()
+
+    @property
     def value(self) -> bytes:
-        state = decode_state(self.state)
-        return Chain(self.length, self.accumulator, state, self.state).value
+        return chain_value(self.length, self.accumulator, self.digest)
 
 
 @dataclass
@@ -218,9 +225,9 @@ class Teller:
     def _part(self, label: bytes, held: int, replayed: bool) -> ChainPart:
         told = self.told.get(label)
         if told is None:
-            return ChainPart(0, ZERO_HASH, self.proof(label))
+            return ChainPart(0, ZERO_HASH, ZERO_HASH, self.proof(label))
         links = told.links[held:] if replayed else ()
-        return ChainPart(told.length, told.accumulator, self.proof(label), links)
+        return ChainPart(told.length, told.accumulator, told.digest, self.proof(label), links)
 
 
 def anchor_of(link: Link) -> int:

@@ -8,8 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ledger.errors import BadSignature, LogMisbehaved, MalformedInput, RuleViolation
-from ledger.format import block, cbor, checkpoint, entry, note, proof
+from ledger.errors import (
+    BadSignature,
+    LogMisbehaved,
+    MalformedInput,
+    NotCosigned,
+    RuleViolation,
+    UnusablePolicy,
+)
+from ledger.format import (
+    block,
+    cbor,
+    checkpoint,
+    entry,
+    note,
+    policy,
+    proof,
+    receipt,
+    tlog_proof,
+)
 from ledger.format.block import NO_LOG_ID
 from ledger.format.identity import IdentityToken, Opening
 from ledger.format.keys import EncryptionKey, check_encryption_key, check_signing_key, verifies
@@ -20,8 +37,11 @@ from ledger.seal.boxes import open_box, verify_box
 from ledger.tree import directory, merkle, tiles, vrf
 from ledger.tree.directory_proof import verify_absent, verify_present
 from tests.support.memory import MemoryLog
-from tests.vectors import groups_by_ledger
+from tests.vectors import groups_by_ledger, lookups_by_ledger
 from tests.vectors.case import Given, Judgement, Output
+
+NEVER = frozenset({"evidence"})
+"""Kinds that the ledger judges not: it writes evidence, and leaves it to others to believe it."""
 
 _MAX_PROOF_BYTES = 16_384
 
@@ -35,6 +55,8 @@ def judge(kind: str, given: Given) -> Judgement:
     except LogMisbehaved as error:
         cause = error.__cause__
         return Judgement("rule" if cause is None else _verdict(cause), error.rule)
+    except (NotCosigned, UnusablePolicy) as error:
+        return Judgement("rule", error.rule)
     except (MalformedInput, RuleViolation) as error:
         return Judgement(_verdict(error), error.rule)
 
@@ -161,6 +183,34 @@ def _checkpoint(given: Given) -> Output:
     return {"origin": found.origin, "root": found.root.hex(), "size": found.size}
 
 
+def _policy(given: Given) -> Output:
+    found, log = policy.parse_policy(_hex(given["policy"])), note.parse_vkey(given["log"])
+    demanded = given["demanded"]
+    policy.check_usable(found, log, others=_hashes(given["others"]), demanded=demanded)
+    cosigned = [
+        note.Verified(note.Verifier("cosigner", note.COSIGNATURE, _hex(key)), time)
+        for key, time in given["cosigned"]
+    ]
+    time = found.quorum_time(policy.counting(cosigned, given["now"]), demanded)
+    if time is None and found.demands(demanded):
+        raise RuleViolation("R-62.8", "the checkpoint has no quorum time")
+    return {"time": time}
+
+
+def _tlog_proof(given: Given) -> Output:
+    data, log = _hex(given["proof"]), note.parse_vkey(given["vkey"])
+    found = tlog_proof.open_proof(data, _hex(given["entry"]), log)
+    head = checkpoint.open_checkpoint(found.note, log)
+    return {"index": found.index, "root": head.root.hex(), "size": head.size}
+
+
+def _receipt(given: Given) -> Output:
+    log, data = note.parse_vkey(given["vkey"]), _hex(given["entry"])
+    found = receipt.open_receipt(_hex(given["receipt"]), data, log.public)
+    path = found.index, found.size, found.hashes
+    return {"root": merkle.inclusion_root(merkle.leaf_hash(data), *path).hex()}
+
+
 def _tile_path(given: Given) -> Output:
     tile = tiles.parse_path(given["path"])
     level = tile.level if isinstance(tile, tiles.Tile) else "entries"
@@ -204,13 +254,17 @@ JUDGES: dict[str, Callable[[Given], Output | None]] = {
     "log": _log,
     "note": _note,
     "opening": _opening,
+    "policy": _policy,
+    "receipt": _receipt,
     "signature": _signature,
     "tile": _tile,
     "tile-path": _tile_path,
+    "tlog-proof": _tlog_proof,
     "token": _token,
     "tree": _tree,
     "vkey": _vkey,
     "vrf": _vrf,
     "x25519": _x25519,
     **groups_by_ledger.JUDGES,
+    **lookups_by_ledger.JUDGES,
 }

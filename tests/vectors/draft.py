@@ -23,6 +23,7 @@ from ledger.format.keys import SigningKey
 from ledger.format.statement import MAX_STATEMENT_BYTES
 from tests.support.actors import LogActor, User, signing_key
 from tests.support.groups import Group
+from tests.support.variants import put
 
 FIELDS = ("version", "type", "label", "seq", "prev", "anchor", "body")
 
@@ -104,7 +105,7 @@ class Draft:
 
     def at(self, *path: int, to: Any) -> Draft:
         """The draft with another value at a place in the payload, such as `at(6, 0, to=b"")`."""
-        return replace(self, value=_put(self.value, path, to))
+        return replace(self, value=put(self.value, path, to))
 
     def field(self, name: str, to: Any) -> Draft:
         """The draft with another payload field."""
@@ -140,11 +141,3 @@ def pairs_of(raw: bytes) -> list[tuple[bytes, bytes]]:
 def payload_of(raw: bytes) -> bytes:
     """The payload of a block."""
     return cose.parse(raw, block.MAX_BLOCK_BYTES).payload
-
-
-def _put(value: Any, path: Sequence[int], to: Any) -> Any:
-    if not path:
-        return to
-    changed = list(value)
-    changed[path[0]] = _put(changed[path[0]], path[1:], to)
-    return changed

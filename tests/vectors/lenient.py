@@ -35,14 +35,16 @@ def batch(chains: dict[bytes, Chain], size: int, raws: list[bytes], time: int) -
     entries = [entry.block(time, raw) for raw in raws]
     for index, (raw, data) in enumerate(zip(raws, entries, strict=True), size):
         try:
-            _advance(chains, blocks.parse(raw), index, time, data)
+            advance(chains, blocks.parse(raw), index, time, data)
         except MalformedInput:
             continue
     root = directory_root({label: chain.value for label, chain in chains.items()})
     return [*entries, entry.directory_root(time, root)]
 
 
-def _advance(chains: dict[bytes, Chain], block: Block, index: int, time: int, data: bytes) -> None:
+def advance(chains: dict[bytes, Chain], block: Block, index: int, time: int, data: bytes) -> None:
+    """What the entry `data`, which holds `block`, does to the chains."""
+    """Have the block of the entry `data`, at leaf `index`, change its chain, rules or no rules."""
     chain = chains.get(block.label)
     state = _after(block, chain.state if chain else None, index, time)
     if state is None:

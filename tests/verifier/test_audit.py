@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -18,8 +19,20 @@ from tests.verifier.builder import BuiltLog, Draft, User, mth, path_of, signed_n
 from tests.verifier.test_fetch import send, serving
 from verifier import audit as module
 from verifier import crosscheck
-from verifier.commands import Job
+from verifier.accusing import Accuser
+from verifier.directory import Directory
+from verifier.errors import Undecided
+from verifier.evidence import PROVEN, judge
+from verifier.evidence import UNDECIDED as UNKNOWN
+from verifier.fetch import Served, open_source
+from verifier.job import Job
+from verifier.keyfile import Cosigner
+from verifier.note import Checkpoint
+from verifier.policy import parse_policy
+from verifier.replay import Replay
 from verifier.report import MISBEHAVIOUR, UNDECIDED, VERIFIED, Outcome, show
+from verifier.signed import Contradiction, SignedTree
+from verifier.tiles import Bundle
 
 
 @dataclass
@@ -90,7 +103,20 @@ def kind_of(outcome: Outcome) -> tuple[str, str, bool]:
     assert outcome.code == MISBEHAVIOUR, outcome
     assert outcome.misbehaviour is not None
     error = outcome.misbehaviour
+    if error.transferable:
+        require_evidence(outcome)
     return error.kind, error.rule, error.transferable
+
+
+def require_evidence(outcome: Outcome) -> None:
+    """A file that proves it by itself, or, of a directory root, says what to replay."""
+    assert outcome.evidence is not None
+    assert outcome.misbehaviour is not None
+    assert outcome.evidence.suffix == ".evidence", outcome.evidence
+    rule = outcome.misbehaviour.rule
+    verdict = judge(outcome.evidence.read_bytes(), outcome.log_id)
+    wanted = (UNKNOWN, "R-80.11") if rule == "R-42.5" else (PROVEN, rule)
+    assert (verdict.outcome, verdict.rule) == wanted, verdict
 
 
 def exhibit(outcome: Outcome, name: str) -> bytes:
@@ -177,14 +203,15 @@ def test_a_broken_rule_is_proven_by_the_signed_root(place: Place) -> None:
     outcome = place.audit()
     assert kind_of(outcome) == ("rule-broken", "R-42.5", True)
     assert "entry 31" in str(outcome.reason)
-    evidence = json.loads(exhibit(outcome, "evidence.json"))
-    assert evidence["log_id"] == place.log.log_id.hex()
-    assert evidence["log_key"] == bytes(place.log.log_key.verify_key).hex()
-    assert (evidence["rule"], evidence["transferable"]) == ("R-42.5", True)
-    assert set(evidence["files"]) == {"checkpoint", "tiles", "tile-entries-000.p-32"}
-    for name, digest in evidence["files"].items():
-        assert sha256(exhibit(outcome, name)).hexdigest() == digest
-    assert exhibit(outcome, "checkpoint") == place.log.checkpoint()
+    assert outcome.evidence is not None
+    report = json.loads(outcome.evidence.with_suffix(".json").read_text())
+    assert report["log_id"] == place.log.log_id.hex()
+    assert report["log_key"] == bytes(place.log.log_key.verify_key).hex()
+    assert (report["rule"], report["transferable"]) == ("R-42.5", True)
+    assert report["file"] == outcome.evidence.name
+    assert report["sha256"] == sha256(outcome.evidence.read_bytes()).hexdigest()
+    assert report["evidence"]["kind"] == "replayable"
+    assert stat.S_IMODE(outcome.evidence.parent.stat().st_mode) == 0o700
 
 
 def test_what_was_proven_stays_proven(place: Place) -> None:
@@ -238,9 +265,74 @@ def test_a_violation_far_behind_the_start(tmp_path: Path, long_log: BuiltLog) ->
     assert "entry 700" in str(outcome.reason)
 
 
+@pytest.mark.parametrize("resumed", [True, False])
+def test_evidence_out_of_many_tiles(resumed: bool, tmp_path: Path, long_log: BuiltLog) -> None:
+    """The chains that it takes are read again from the first tile on."""
+    log = copy.deepcopy(long_log)
+    place = Place(log, tmp_path / "files", tmp_path / "state")
+    if resumed:
+        place.publish()
+        place.verified()
+    log.batch(*(User(log).create() for _ in range(300)))
+    stranger = User(log, max(log.chains, key=lambda label: log.chains[label].length))
+    stranger.devices = [stranger.device()]
+    log.batch(User(log).create(), stranger.add())
+    log.batch(*(User(log).create() for _ in range(300)))
+    place.publish()
+    outcome = place.audit()
+    assert kind_of(outcome) == ("rule-broken", "R-53.3", True)
+    assert outcome.evidence is not None
+    assert outcome.evidence.name.startswith("rule-")
+
+
+def test_who_goes_silent_has_been_caught_all_the_same(place: Place) -> None:
+    """Nothing can be shown to others then: what was seen is kept."""
+
+    class Silent(Served):
+        def bundle(self, number: int, width: int, *, fresh: bool = False) -> Bundle:
+            raise Undecided("gone")
+
+    with open_source(str(place.files)) as source:
+        accuser = Accuser(Silent(source), place.log.log_id, Directory({}))
+        notes = place.log.checkpoint(26), place.log.checkpoint()
+        assert accuser.of_fork(Contradiction(*notes, bytes(32), [])) is None
+        tree = SignedTree(notes[1], Checkpoint("log", 30, bytes(32)), [bytes(32)])
+        replay = Replay(place.log.log_id, {}, {}, Directory({}))
+        assert accuser.of_leaf(tree, replay, 3) is None
+        assert accuser.of_statement(tree, replay, bytes(32), 3, lambda _: b"") is None
+        assert accuser.of_time(tree, notes[1], tree.checkpoint, None) is None
+
+
+def test_a_time_ahead_of_a_quorum(place: Place) -> None:
+    """R-62.9, R-80.9: the file is proven to whoever trusts these witnesses too."""
+    one, two = (Cosigner(f"{name}.example", SigningKey(name.encode() * 32)) for name in "AB")
+    lines = f"witness A {one.public.vkey}\nwitness B {two.public.vkey}\ngroup Q all A B\nquorum Q\n"
+    witnesses = parse_policy(lines.encode())
+    early = (place.log.time - 300_000) // 1_000 - 1
+    place.publish()
+    note = place.log.checkpoint()
+    text = note.decode().partition("\n\n")[0] + "\n"
+    cosigned = note + b"".join(who.cosign(text, early).line.encode() for who in (one, two))
+    place.change("checkpoint", lambda _: cosigned)
+    outcome = place.audit(witnesses=witnesses)
+    assert outcome.misbehaviour is not None
+    assert (outcome.misbehaviour.kind, outcome.misbehaviour.rule) == ("time-ahead", "R-62.9")
+    assert outcome.evidence is not None
+    data = outcome.evidence.read_bytes()
+    verdict = judge(data, place.log.log_id, witnesses)
+    assert (verdict.outcome, verdict.kind, verdict.rule) == (PROVEN, "time", "R-62.9")
+    assert judge(data).outcome == UNKNOWN
+
+
 def test_a_tree_of_one_entry(place: Place) -> None:
+    """Its checkpoint shows nothing to others (R-80.2): what was seen is kept."""
     place.publish(1)
-    assert kind_of(place.audit()) == ("rule-broken", "R-42.2", True)
+    outcome = place.audit()
+    assert outcome.misbehaviour is not None
+    assert (outcome.misbehaviour.kind, outcome.misbehaviour.rule) == ("rule-broken", "R-42.2")
+    assert exhibit(outcome, "checkpoint") == place.log.checkpoint(1)
+    report = json.loads(exhibit(outcome, "observations.json"))
+    assert report["convinces"] == "who has the log"
 
 
 @pytest.mark.parametrize("size", [30, 34, 38])
@@ -258,8 +350,9 @@ def test_a_fork(size: int, place: Place) -> None:
     forked.publish(size)
     outcome = forked.audit(now=10**13)
     assert kind_of(outcome) == ("fork", "R-61.2", True)
-    assert exhibit(outcome, "checkpoint-accepted") == place.log.checkpoint()
-    assert exhibit(outcome, "checkpoint") == other.checkpoint(size)
+    assert outcome.evidence is not None
+    notes = cbor2.loads(outcome.evidence.read_bytes())[3][:2]
+    assert set(notes) == {place.log.checkpoint(), other.checkpoint(size)}
 
 
 def test_a_fork_that_rewrites_full_tiles(tmp_path: Path, long_log: BuiltLog) -> None:
@@ -430,7 +523,9 @@ def test_misbehaviour_is_reported_even_if_its_evidence_cannot_be_kept(place: Pla
     place.state.mkdir()
     (place.state / "evidence").write_bytes(b"no directory")
     outcome = place.audit()
-    assert kind_of(outcome) == ("rule-broken", "R-42.5", True)
+    assert outcome.code == MISBEHAVIOUR
+    assert outcome.misbehaviour is not None
+    assert outcome.misbehaviour.rule == "R-42.5"
     assert "could not be saved" in str(outcome.reason)
     assert outcome.evidence is None
 
@@ -530,6 +625,6 @@ def test_reports_are_shown(place: Place, capsys: pytest.CaptureFixture[str]) -> 
     outcome = place.audit()
     show(outcome)
     shown = capsys.readouterr().out
-    for word in ("misbehaviour", "R-42.5", "anybody"):
+    for word in ("misbehaviour", "R-42.5", "whoever replays", "evidence"):
         assert word in shown
     assert json.loads(json.dumps(outcome.fields()))["rule"] == "R-42.5"

@@ -76,7 +76,9 @@ def test_exit_1_and_the_evidence(tmp_path: Path) -> None:
     files = built.write(tmp_path / "files")
     code, report = run(*audit((built, files), tmp_path / "state", "--json"))
     assert (code, report["outcome"], report["rule"]) == (1, "misbehaviour", "R-42.5")
-    assert (Path(report["evidence"]) / "evidence.json").is_file()
+    file = Path(report["evidence"])
+    assert file.with_suffix(".json").is_file()
+    assert run("check-evidence", str(file), "--json")[1]["kind"] == "replayable"
     done = subprocess.run(
         command(*audit((built, files), tmp_path / "state")),
         cwd=ROOT,
@@ -110,7 +112,7 @@ def test_exit_2_of_what_nobody_foresaw(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     arguments = ["audit", str(tmp_path), "--log-id", "00" * 32, "--state", str(tmp_path / "state")]
     assert cli_code(arguments) == 2
-    monkeypatch.setattr("verifier.commands.Audit", fail)
+    monkeypatch.setattr("verifier.job.Audit", fail)
     assert cli_code(arguments) == 2
     monkeypatch.setitem(sys.modules, "verifier.commands", None)  # as if it could not be imported
     assert cli_code(arguments) == 2

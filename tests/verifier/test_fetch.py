@@ -126,6 +126,10 @@ def test_retries_have_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(Undecided):
                 source.get("checkpoint", 100)
         assert len(asked) == 4 + 4
+        Served(source).renew()
+        with pytest.raises(Undecided):
+            source.get("checkpoint", 100)
+        assert len(asked) == 4 + 4 + 4
 
 
 def test_slow_peers_time_out(monkeypatch: pytest.MonkeyPatch) -> None:

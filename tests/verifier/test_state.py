@@ -24,11 +24,12 @@ def test_what_is_committed_is_there_again(tmp_path: Path) -> None:
         state.bounds[7] = b"bound"
         state.tiles[0] = b"tile"
         state.accept(b"checkpoint")
-        state.commit(9, 77)
+        state.commit(9, 77, b"l" * 32)
         state.chains[b"label"] = b"newer"
         assert state.chains.get(b"label") == b"newer"
     with State.open(tmp_path, LOG_ID) as state:
         assert (state.size, state.time, state.accepted) == (9, 77, b"checkpoint")
+        assert state.leaves == b"l" * 32
         assert state.chains.get(b"label") == b"row"  # what came later was not committed
         assert state.chains.get(b"other") is None
         assert list(state.slots()) == [("00ff", b"slot")]

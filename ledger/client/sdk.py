@@ -1,0 +1,196 @@
+"""What an application needs of a log, behind one door.
+
+>>> async with Keyroll.open("ada", url, log_id) as me:           # doctest: +SKIP
+...     if me.status is Status.NEEDS_REGISTRATION:
+...         await me.register(IdentityToken.parse(text))        # from the application's server
+...     sealed = await me.encrypt(b"hello", users=["bob@example.org"])
+...     found = await me.decrypt(sealed)
+
+What is kept lies in one directory: the account (under a `lock`, if one is given), what was seen of
+the log, evidence if the log was caught lying. Nothing is replayed but the chains that count. Tasks
+may share a `Keyroll`, processes its directory; one of them writes at a time.
+
+Errors: `ledger.errors`, by who is at fault. `NotAccepted` is the one to handle: something loud
+happened to somebody; ask a person, and `accept`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+
+from ledger.client.documents import FRESH, HEAD_BYTES, Document, Documents, parse_preamble
+from ledger.client.group import Group
+from ledger.client.home import Home
+from ledger.client.lookup_log import LookupLog
+from ledger.client.pins import Alarm, Found, Pin
+from ledger.client.policy import Policy
+from ledger.client.recovery import RecoveryCode, add_code, recover
+from ledger.client.transport import HttpTransport
+from ledger.client.user import User
+from ledger.errors import DeviceGone, NotAccepted, UsageError
+from ledger.format.identity import IdentityToken
+from ledger.format.statement import Role
+from ledger.rules.membership import Kind
+from ledger.seal.lock import Lock
+from ledger.seal.stream import Session
+
+
+class Status(Enum):
+    """What is to be done before this device can take part."""
+
+    NEEDS_REGISTRATION = "needs registration"
+    """Nobody registered here: `register`, or `recover` who has a recovery code."""
+    GONE = "gone"
+    """The device was revoked, or the account closed: it can't take part any more."""
+    READY = "ready"
+
+
+class Keyroll:
+    """One person's place at one log. Open it with `open`."""
+
+    def __init__(self, home: Home, log: LookupLog, server: HttpTransport, fresh: int) -> None:
+        self._home = home
+        self._log = log
+        self._server = server
+        self._fresh = fresh
+        self.status = Status.NEEDS_REGISTRATION
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: str | Path,
+        url: str,
+        log_id: bytes,
+        *,
+        lock: Lock | None = None,
+        policy: Policy | None = None,
+        fresh: int = FRESH,
+    ) -> AsyncIterator[Keyroll]:
+        """The place in the directory `path`, made if it is not there; the log is looked at.
+
+        `fresh`: for how long, in ms, a lookup that was verified will do to seal something.
+        """
+        home = Home(Path(path), lock)
+        home.make()
+        vault, chosen = home.vault, policy or home.policy()
+        async with (
+            LookupLog.connect(url, log_id, home.path / "trust.db", vault, policy=chosen) as log,
+            HttpTransport(url) as server,
+        ):
+            place = cls(home, log, server, fresh)
+            with suppress(DeviceGone):
+                await place.refresh()
+            yield place
+
+    async def refresh(self) -> None:
+        """Look at the log again. Raises `DeviceGone`: from then on nothing can be done here."""
+        try:
+            await self._log.sync()
+        except DeviceGone:
+            self.status = Status.GONE
+            raise
+        account = self._home.vault.load()
+        known = account and account.identity and self._log.replica.user(account.identity.label)
+        self.status = Status.READY if known else Status.NEEDS_REGISTRATION
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Devices in one's own chain that nobody here added: revoke them, or `accept` them."""
+        pin = self.documents.light.trust.pin(self.user.label)
+        return pin.alarms if pin else ()
+
+    # --- beginning
+
+    async def register(self, token: IdentityToken) -> None:
+        """Become the person whom the application's token names. After an error, do it again."""
+        await User.register(self._log, token, self._home.vault)
+        await self.refresh()
+
+    async def recovery_code(self) -> RecoveryCode:
+        """A way back in, to be written down: it is kept nowhere."""
+        return await add_code(self.user)
+
+    async def recover(self, token: IdentityToken, code: RecoveryCode) -> None:
+        """Go on as the person of the token, whose devices are all lost."""
+        await recover(self._log, token, code, self._home.vault)
+        await self.refresh()
+
+    @cached_property
+    def user(self) -> User:
+        """The person: devices, user keys. Raises `UsageError` before there is one."""
+        return User(self._log, self._home.vault)
+
+    # --- documents and messages
+
+    @cached_property
+    def documents(self) -> Documents:
+        """All that can be done with sealed streams; the calls below are the common ones."""
+        light = self._log.light
+        if light is None:
+            raise UsageError("nobody has registered here yet")
+        return Documents(self.user, light, self._server, fresh=self._fresh)
+
+    async def begin(self, users: Iterable[str] = (), groups: Iterable[bytes] = ()) -> Session:
+        """A session: one key for many messages or documents."""
+        return await self.documents.begin(users, groups)
+
+    async def encrypt(
+        self,
+        data: bytes,
+        users: Iterable[str] = (),
+        groups: Iterable[bytes] = (),
+        *,
+        session: Session | None = None,
+        padded: bool = False,
+    ) -> bytes:
+        """`data`, sealed to people (identifiers) and groups (labels), or into a session."""
+        return await self.documents.encrypt(data, users, groups, session=session, padded=padded)
+
+    async def decrypt(self, sealed: bytes, *, author: str | None = None) -> Document:
+        """What was sealed, and who wrote it."""
+        if author:
+            await self.lookup(author)
+        return await self.documents.decrypt(sealed, author=author)
+
+    async def share(
+        self, sealed: bytes, users: Iterable[str] = (), groups: Iterable[bytes] = ()
+    ) -> None:
+        """Let these read it too, and all that its session holds."""
+        session = await self.documents.session(parse_preamble(sealed[:HEAD_BYTES]))
+        await self.documents.share(session, users, groups)
+
+    # --- people and groups
+
+    async def lookup(self, *identifiers: str) -> list[Found]:
+        """How these stand, proven; who is seen for the first time need not be the right person."""
+        return await self.documents.light.lookup(*identifiers)
+
+    def accept(self, error: NotAccepted) -> None:
+        """Go on, after a person looked at what the error carries."""
+        for pin in error.people:
+            assert isinstance(pin, Pin)
+            self.documents.light.accept(pin)
+
+    async def create_group(
+        self, members: Mapping[str | bytes, Role], *, compound: bool = False
+    ) -> Group:
+        """A group of these people (by identifier) and groups (by label), oneself an admin."""
+        names = [one for one in members if isinstance(one, str)]
+        found = dict(zip(names, await self.lookup(*names), strict=True))
+        absent = [name for name, one in found.items() if one.state is None]
+        if absent:
+            raise UsageError(f"{', '.join(absent)} is not in the log (yet), as the log proves")
+        roles = {
+            found[one].label if isinstance(one, str) else one: role for one, role in members.items()
+        }
+        kind = Kind.COMPOUND if compound else Kind.FLAT
+        return await Group.create(self.user, roles, kind=kind)
+
+    def group(self, label: bytes) -> Group:
+        """A group that this person is in."""
+        return Group(self.user, label)

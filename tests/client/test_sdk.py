@@ -1,0 +1,126 @@
+"""The door for applications: from a token to sealed documents, groups and recovery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ledger.client.sdk import Keyroll
+from ledger.errors import DeviceGone, NotAccepted, NotForYou, UsageError, WrongSecret
+from ledger.format.statement import Role
+from ledger.seal.lock import Lock
+from tests.client.conftest import Live
+
+ADA, BOB, EVE = (f"{name}@example.org" for name in ("ada", "bob", "eve"))
+
+
+@asynccontextmanager
+async def at(live: Live, path: Path, lock: Lock | None = None) -> AsyncIterator[Keyroll]:
+    async with Keyroll.open(path, live.url, live.log_id, lock=lock, fresh=0) as place:
+        yield place
+
+
+@asynccontextmanager
+async def person(live: Live, path: Path, name: str) -> AsyncIterator[Keyroll]:
+    """Somebody new."""
+    async with at(live, path / name) as place:
+        assert place.status.name == "NEEDS_REGISTRATION"
+        await place.register(live.token(name))
+        assert place.status.name == "READY"
+        yield place
+
+
+async def test_documents_and_a_chat(live: Live, tmp_path: Path) -> None:
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        sealed = await ada.encrypt(b"hello", users=[BOB])
+        assert (await bob.decrypt(sealed, author=ADA)).data == b"hello"
+        chat = await ada.begin([BOB])
+        first = await ada.encrypt(b"one", session=chat)
+        assert (await bob.decrypt(first)).author.identifier == ADA
+        async with person(live, tmp_path, EVE) as eve:
+            with pytest.raises(NotForYou):
+                await eve.decrypt(first)
+            await bob.share(first, [EVE])
+            assert (await eve.decrypt(first)).data == b"one"
+
+
+async def test_a_care_team(live: Live, tmp_path: Path) -> None:
+    """Secretaries in a group of their own, which is in the care team."""
+    async with (
+        person(live, tmp_path, ADA) as doctor,
+        person(live, tmp_path, BOB) as secretary,
+        person(live, tmp_path, EVE) as patient,
+    ):
+        desk = await doctor.create_group({BOB: Role.MEMBER})
+        team = await doctor.create_group({desk.label: Role.GROUP}, compound=True)
+        sealed = await doctor.encrypt(b"findings", users=[EVE], groups=[team.label])
+        assert (await secretary.decrypt(sealed)).data == b"findings"
+        assert (await patient.decrypt(sealed)).data == b"findings"
+        (way,) = await team.why((await doctor.lookup(BOB))[0].label)
+        assert way.through == desk.label
+        await desk.remove((await doctor.lookup(BOB))[0].label)
+        later = await doctor.encrypt(b"later", groups=[desk.label])
+        with pytest.raises(NotForYou):
+            await secretary.decrypt(later)
+
+
+async def test_taken_up_again(live: Live, tmp_path: Path) -> None:
+    lock = Lock.by_secret(b"a secret of the application's..."[:32])
+    async with at(live, tmp_path / "ada", lock) as ada, person(live, tmp_path, BOB) as bob:
+        await ada.register(live.token(ADA))
+        sealed = await bob.encrypt(b"for later", users=[ADA])
+    async with at(live, tmp_path / "ada", lock) as again:
+        assert again.status.name == "READY"
+        assert (await again.decrypt(sealed)).data == b"for later"
+    with pytest.raises(WrongSecret):
+        async with at(live, tmp_path / "ada", Lock.by_secret(bytes(32))):
+            pass
+
+
+async def test_a_device_that_was_revoked_learns_it(live: Live, tmp_path: Path) -> None:
+    async with person(live, tmp_path, ADA) as ada:
+        code = await ada.recovery_code()
+        async with at(live, tmp_path / "new") as new:
+            await new.recover(live.token(ADA), code)
+            assert new.status.name == "READY"
+            (lost,) = [device.signing.public for device in ada.user.account.devices]
+            await new.user.revoke_devices(lost)
+        with pytest.raises(DeviceGone):
+            await ada.refresh()
+        assert ada.status.name == "GONE"
+    async with at(live, tmp_path / ADA) as gone:
+        assert gone.status.name == "GONE"
+
+
+async def test_what_is_loud_stops_and_is_accepted(live: Live, tmp_path: Path) -> None:
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        code = await bob.recovery_code()
+        await ada.encrypt(b"x", users=[BOB])
+        async with at(live, tmp_path / "new") as new:
+            await new.recover(live.token(BOB), code)
+            with pytest.raises(NotAccepted, match=BOB) as caught:
+                await ada.encrypt(b"y", users=[BOB])
+            ada.accept(caught.value)
+            sealed = await ada.encrypt(b"y", users=[BOB])
+            assert (await new.decrypt(sealed)).data == b"y"
+
+
+async def test_many_tasks_at_once(live: Live, tmp_path: Path) -> None:
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        texts = [str(number).encode() for number in range(8)]
+        sealed = await asyncio.gather(*(ada.encrypt(text, users=[BOB]) for text in texts))
+        found = await asyncio.gather(*(bob.decrypt(one) for one in sealed))
+        assert [one.data for one in found] == texts
+
+
+async def test_before_there_is_anybody(live: Live, tmp_path: Path) -> None:
+    async with at(live, tmp_path / "nobody") as nobody:
+        with pytest.raises(UsageError, match="registered"):
+            await nobody.encrypt(b"x")
+    async with person(live, tmp_path, ADA) as ada:
+        with pytest.raises(UsageError, match="not in the log"):
+            await ada.create_group({"no@example.org": Role.MEMBER})
