@@ -1,7 +1,7 @@
 """The peers' toolchains, made ready once a test run, and their programs, run to the end.
 
 Without a toolchain, or a network to fill it from, its tests are skipped and say why. Where
-KEYROLL_PEERS is `required`, as in continuous integration, they fail instead.
+KEYROLL_PEERS is `required` they fail instead.
 
 >>> done = await run(peer, "read", url, vkey)                     # doctest: +SKIP
 >>> done.check().json["size"]
