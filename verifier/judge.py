@@ -18,7 +18,7 @@ from verifier.blocks import GROUP_TYPES, Block, open_block, open_entry
 from verifier.cbor import Value, decode
 from verifier.directory import Directory, fold
 from verifier.directory import leaf as directory_leaf
-from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed, Misbehaviour
+from verifier.errors import BadSignature, BrokenRule, Invalid, Malformed, Misbehaviour, Undecided
 from verifier.groups import (
     Grant,
     Leave,
@@ -362,8 +362,9 @@ def _lookup(given: Given) -> Found:
     try:
         found = judge_lookup(lookup, log_id, given["identifier"], given["now"], auditors)
     except Misbehaviour as error:
-        assert isinstance(error.__cause__, Invalid)
-        raise error.__cause__ from None
+        raise error.__cause__ or error from None
+    except Undecided as error:
+        raise BrokenRule("R-65.9", str(error)) from error
     return {
         "covered": found.covered is not None,
         "digest": found.part.digest.hex() if found.state else None,

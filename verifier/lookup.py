@@ -4,13 +4,13 @@
     found.state.devices, found.size, found.time
 
 Pure; nothing is needed but the file, the log id, and for an audited answer the policy that names
-the judge's auditors. `now` is in ms.
+the judge's auditors. Who names witnesses demands their quorum. `now` is in ms.
 
 | raised | when |
 | --- | --- |
 | `Invalid` | a rule is broken, by whoever made the file: nothing in it is to be believed |
 | `Misbehaviour` | a rule is broken by what the log signed; its cause is the `Invalid` |
-| `Undecided` | an audited answer and no auditors named, or ones that can't be used with this log |
+| `Undecided` | an audited answer and no auditors named, or a policy of no use with this log |
 
 It proves what the log said, not that it said so to everybody.
 """
@@ -84,7 +84,8 @@ class Head(NamedTuple):
 class Found(NamedTuple):
     """What a lookup proves. `state` is None where nobody is there; `steps` are those of a replay.
 
-    `covered` says when enough auditors had cosigned (seconds since 1970), None: not enough.
+    `covered` says when enough auditors had cosigned (seconds since 1970), None: not enough;
+    `witnessed` when the witnesses had, None: nobody asks for them.
     """
 
     mode: int
@@ -95,17 +96,24 @@ class Found(NamedTuple):
     state: UserState | None
     steps: list[Step]
     covered: int | None
+    witnessed: int | None
 
 
 def judge_lookup(
-    data: bytes, log_id: bytes, identifier: str, now: int, auditors: Policy | None = None
+    data: bytes,
+    log_id: bytes,
+    identifier: str,
+    now: int,
+    auditors: Policy | None = None,
+    witnesses: Policy | None = None,
 ) -> Found:
     """What the saved lookup `data` proves of `identifier` in the log of this id."""
     bundle = parse(data, log_id, identifier)
     with _citing("R-65.2"):
         log = _founding(bundle.first, log_id)
-        checkpoint, signers = _open(bundle.checkpoint, log, auditors)
-    covered = _coverage(auditors, log, signers, now)
+        checkpoint, signers = _open(bundle.checkpoint, log, auditors, witnesses)
+    witnessed = _witnessed(witnesses, log, signers, now)
+    covered = _covered(auditors, log, signers, now, witnesses)
     head = _head(bundle, checkpoint)
     if head.time > now + MAX_AHEAD:
         raise BrokenRule("R-61.3", "the last entry is of a time yet to come: are the clocks right?")
@@ -121,7 +129,8 @@ def judge_lookup(
         raise Undecided("the answer rests on auditors: name yours, and how many must cosign")
     if bundle.mode == AUDITED and covered is None:
         raise BrokenRule("R-65.9", "not enough of the auditors cosigned the checkpoint")
-    return Found(bundle.mode, log.origin, answer.label, head, answer.chain, state, steps, covered)
+    by = covered, witnessed
+    return Found(bundle.mode, log.origin, answer.label, head, answer.chain, state, steps, *by)
 
 
 # --- bytes
@@ -219,29 +228,53 @@ def _founding(first: bytes, log_id: bytes) -> LogState:
     return state
 
 
-def _open(note: bytes, log: LogState, auditors: Policy | None) -> tuple[Checkpoint, list[Signer]]:
+def _open(note: bytes, log: LogState, *policies: Policy | None) -> tuple[Checkpoint, list[Signer]]:
     """R-65.2: the checkpoint, signed by the log, and who else of those that are known signed it."""
     key = NoteKey(log.origin, log.log_key)
-    text, signers = open_note(note, [key, *(auditors.keys if auditors else ())])
+    known = [one for policy in policies if policy for one in policy.keys]
+    text, signers = open_note(note, [key, *known])
     checkpoint = parse_checkpoint(text)
     if checkpoint.origin != log.origin or all(signer.key != key for signer in signers):
         raise Malformed("R-60.9", "the checkpoint is not signed by this log")
     return checkpoint, signers
 
 
-def _coverage(
-    auditors: Policy | None, log: LogState, signers: Sequence[Signer], now: int
+def _check_usable(
+    policy: Policy, log: LogState, demanded: int, other: Policy | None = None
+) -> None:
+    """R-62.3, R-62.5, R-62.6: else it is the judge's policy that is wrong."""
+    taken = [one.key for one in other.keys] if other else []
+    try:
+        check_log(policy, NoteKey(log.origin, log.log_key))
+        check_apart(policy, taken, log.log_key)
+        check_enough(policy, demanded)
+    except BrokenRule as error:
+        raise Undecided(f"this policy can't be used with this log: {error}") from error
+
+
+def _witnessed(
+    witnesses: Policy | None, log: LogState, signers: Sequence[Signer], now: int
+) -> int | None:
+    """R-62.8: when a quorum of the witnesses had cosigned; None: nobody names any."""
+    if witnesses is None:
+        return None
+    demanded = log.demands.witnesses
+    _check_usable(witnesses, log, demanded)
+    return witnesses.quorum_time(cosigned(witnesses, signers, now), demanded)
+
+
+def _covered(
+    auditors: Policy | None,
+    log: LogState,
+    signers: Sequence[Signer],
+    now: int,
+    witnesses: Policy | None,
 ) -> int | None:
     """R-65.9: when enough auditors had cosigned; None: they have not, or nobody asks them to."""
     if auditors is None:
         return None
     demanded = log.demands.auditors
-    try:
-        check_log(auditors, NoteKey(log.origin, log.log_key))
-        check_apart(auditors, (), log.log_key)
-        check_enough(auditors, demanded)
-    except BrokenRule as error:
-        raise Undecided(f"these auditors can't be used with this log: {error}") from error
+    _check_usable(auditors, log, demanded, witnesses)
     try:
         return auditors.quorum_time(cosigned(auditors, signers, now), demanded)
     except BrokenRule:

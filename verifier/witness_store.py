@@ -11,6 +11,7 @@ memory must not begin again by itself, for it would sign what contradicts what i
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,7 +81,8 @@ class Store:
     def last(self, origin: str) -> Record | None:
         """What was cosigned last for an origin."""
         query = "SELECT time, text, signatures, sum FROM cosigned WHERE origin = ?"
-        found = self._db.execute(query, (origin,)).fetchone()
+        with _local_faults():
+            found = self._db.execute(query, (origin,)).fetchone()
         if found is None:
             return None
         time, text, signatures, checksum = found
@@ -112,8 +114,14 @@ class Store:
 
 
 def _touch(file: Path) -> None:
+    """Makes the file, durably, for its owner only; SQLite's beside it take its mode over."""
     try:
         file.touch(0o600, exist_ok=False)
+        directory = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
     except FileExistsError as error:
         raise Undecided(f"{file} exists: leave --new away") from error
     except OSError as error:

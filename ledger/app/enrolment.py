@@ -4,7 +4,7 @@ A token lets its bearer register (or reset) one identifier, once, until it expir
 person over a private channel, after the application made sure who they are.
 
 >>> with Register.open(Path("app/register.db")) as register:     # doctest: +SKIP
-...     token = enrol("ada@example.org", log_id, enrolment_key, register, expiry=expiry)
+...     token = enrol("ada@example.org", log_id, enrolment_key, master, register, expiry=expiry)
 ...     token.export()
 'keyroll-token-1.…'
 
@@ -12,19 +12,22 @@ The `Register` keeps the nonce behind each identifier's commitment: a reset must
 (R-52.4), so an identifier gets the same nonce in every token. Losing it means that nobody can be
 reset any more; whoever reads it can tell which commitment in the log is whose.
 
+The `master` secret makes what recovery by e-mail or passphrase rests on; it must outlive devices.
+
 The application spells each person's identifier one way (case, NFC): the log compares bytes.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 from pathlib import Path
 
-from ledger.client.database import LocalFile, open_file, told
 from ledger.format import cose
 from ledger.format.bodies import Delegation, Purpose, delegate
 from ledger.format.identity import IdentityToken, Opening, check_identifier
 from ledger.format.keys import SigningKey
+from ledger.localfile import LocalFile, open_file, told
 
 _VERSION = 1
 _SCHEMA = ("CREATE TABLE people (identifier TEXT PRIMARY KEY, nonce BLOB NOT NULL) WITHOUT ROWID",)
@@ -60,6 +63,7 @@ def enrol(
     identifier: str,
     log_id: bytes,
     enrolment: cose.Signer,
+    master: bytes,
     register: Register,
     *,
     expiry: int,
@@ -80,4 +84,10 @@ def enrol(
         epoch=reset_of or 0,
         expiry=expiry,
     )
-    return IdentityToken(log_id, opening, Delegation.parse(raw), ephemeral)
+    secret = token_secret(master, log_id, identifier)
+    return IdentityToken(log_id, opening, Delegation.parse(raw), ephemeral, secret)
+
+
+def token_secret(master: bytes, log_id: bytes, identifier: str) -> bytes:
+    """What stands in every token of one person, and nowhere else (R-96.3)."""
+    return hmac.digest(master, log_id + identifier.encode(), "sha256")

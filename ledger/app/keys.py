@@ -3,8 +3,9 @@
     DIR/app-root.key    cold: signs the log's first block, and names a new enrolment key
     DIR/enrolment.key   hot: the application's server signs identity tokens with it
     DIR/authority.key   the recovery authority: agrees to resets; best kept by somebody else
+    DIR/master.key      hot: makes everybody's token secret (R-96.3); whoever loses it loses those
 
-`make` puts all three in one place, as one-machine set-ups have them. Move the cold ones away, and
+`make` puts all of them in one place, as one-machine set-ups have them. Move the cold ones away, and
 nothing but enrolling goes on working there.
 
 >>> make(Path("app"))                                            # doctest: +SKIP
@@ -29,18 +30,32 @@ class Role(Enum):
     AUTHORITY = "authority"
 
 
+_MASTER = "master"
+
+
 def key_file(directory: Path, role: Role) -> Path:
     """Where the key of `role` lies."""
     return directory / f"{role.value}.key"
 
 
+def master_file(directory: Path) -> Path:
+    """Where the master secret lies."""
+    return directory / f"{_MASTER}.key"
+
+
 def make(directory: Path) -> None:
-    """Make all three keys. Raises `UsageError` if one is there already."""
+    """Make all keys. Raises `UsageError` if one is there already."""
     keyfile.make_directory(directory)
     for role in Role:
         keyfile.create(key_file(directory, role), os.urandom(keyfile.SEED_BYTES))
+    keyfile.create(master_file(directory), os.urandom(keyfile.SEED_BYTES))
 
 
 def load(directory: Path, role: Role) -> SigningKey:
     """The key of `role`. Raises `UsageError`."""
     return SigningKey(keyfile.read(key_file(directory, role)))
+
+
+def master(directory: Path) -> bytes:
+    """The master secret, 32 bytes. Raises `UsageError`."""
+    return keyfile.read(master_file(directory))

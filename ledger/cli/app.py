@@ -28,9 +28,9 @@ def app() -> None:
 def init(directory: Path, as_json: bool) -> None:
     """Make an application's keys in DIRECTORY.
 
-    These are its root, the enrolment key and the recovery authority. Once the log is made, move
-    app-root.key and authority.key away: enrolling needs neither. Best give authority.key to
-    somebody else.
+    These are its root, the enrolment key, the recovery authority and a master secret. Once the log
+    is made, move app-root.key and authority.key away: enrolling needs neither. Best give
+    authority.key to somebody else. Back up master.key: what people recover by rests on it.
     """
     keys.make(directory)
     publics = {role.value: keys.load(directory, role).public.hex() for role in Role}
@@ -77,6 +77,7 @@ def enrol_person(
             identifier,
             parse_log_id(log_id),
             keys.load(directory, Role.ENROLMENT),
+            keys.master(directory),
             register,
             expiry=expiry,
             reset_of=epoch if reset else None,

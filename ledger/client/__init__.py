@@ -6,6 +6,10 @@
 | `verify`, `history`, `keyring` | what to believe of a log, of a chain, of a box (pure) |
 | `light_session`, `light_groups` | one log, not followed: lookups of people and of groups |
 | `light`, `light_chain`, `pins`, `tidings` | what to believe of an answer, what it tells (pure) |
+| `policy` | whose cosignatures are asked for beside the log's signature (pure) |
+| `evidence`, `light_evidence`, `full_evidence`, `charge` | what proves a lie to others |
+| `inquiry`, `replica_tree`, `roots` | what evidence is made of: proofs asked for, had, kept |
+| `gossip` | whether two checkpoints are of one history |
 | `trust` | what lookups brought, and what they are held to, in one SQLite file |
 | `replica` | the log, replayed, in one SQLite file |
 | `transport` | the port to a server, and its HTTP side |

@@ -19,10 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.client.database import LocalFile, open_file, told
 from ledger.client.history import Event, Step, events
 from ledger.client.known import Known
 from ledger.errors import LogMisbehaved, UsageError
+from ledger.localfile import LocalFile, open_file, told
 from ledger.rules.state import UserState
 
 _VERSION = 1

@@ -48,6 +48,10 @@ class Trial:
     claim: Claim
     policy: Policy
 
+    async def proof(self, charge: Charge | None, index: int, last: bytes) -> bytes | None:
+        """What is wrong with a batch, or with the time of the `last` entry, at leaf `index`."""
+        return await self.of_batch(charge) or await self.of_time(index, last)
+
     async def of_batch(self, charge: Charge | None) -> bytes | None:
         """A fork, if the claimed tree does not continue what was accepted; else the charge."""
         seen = ReplicaTree(self.replica).accepted()

@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Sequence
 
 from ledger.client import groups
-from ledger.client.database import told
 from ledger.client.groups import Resolved
 from ledger.client.history import Step
 from ledger.errors import MalformedInput, StoreError
+from ledger.localfile import told
 from ledger.rules.membership import Membership
 from ledger.rules.state import Chain
 

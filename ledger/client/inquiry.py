@@ -13,6 +13,8 @@ Errors: `MalformedInput` for a proof that is refused, and those of the transport
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Protocol
 
 from ledger.client.verify import Claim
@@ -21,6 +23,18 @@ from ledger.format import wire
 from ledger.format.evidence import Fork, Leaf, Proof
 from ledger.tree.merkle import leaf_hash, old_root, verify_consistency, verify_inclusion, whole_root
 from ledger.tree.tiles import WIDTH, Bundle, decode_bundle, tile_width
+
+PATIENCE = 60.0
+"""Seconds that a server which was caught may take to prove its own tree, before it is told."""
+
+
+async def in_time(proof: Awaitable[bytes | None]) -> bytes | None:
+    """An evidence file, unless it takes too long: who stalls gets away without."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await proof
+    except TimeoutError:
+        return None
 
 
 class Proofs(Protocol):

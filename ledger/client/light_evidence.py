@@ -209,7 +209,6 @@ class _Answer:
         size, root = self.claim.size, self.claim.root
         return Place(self.held.view.log_id, size, root, item.time, item.body)
 
-    @property
     def parts(self) -> Iterator[tuple[bytes, ChainPart]]:
         """What is shown of each label, the log's first, with all links. Others are left out."""
         shown = [(one.label, one.chain) for one in self.bundle.answers]
@@ -259,7 +258,7 @@ class _Answer:
 
     async def breaks_rules(self) -> Body | None:
         """Kind 3: a chain that the last entry shows breaks a rule, or leads to another state."""
-        parts = list(self.parts)
+        parts = list(self.parts())
         if not parts or parts[0][0] != LOG_LABEL:
             return None
         log = parts[0][1]
@@ -280,7 +279,7 @@ class _Answer:
 
     async def hides(self) -> Body | None:
         """Kind 4: a block that was seen, or admitted here, is not in its chain."""
-        for label, part in self.parts:
+        for label, part in self.parts():
             known = [*self.links(label), *self.held.admitted.get(label, ())]
             link = evidence.hidden(part, known, self.claim.size)
             if link:
@@ -289,7 +288,7 @@ class _Answer:
 
     async def misstates(self) -> Body | None:
         """Kind 4: the newest block of a chain is not the one that the tree has there."""
-        for label, part in self.parts:
+        for label, part in self.parts():
             for link in part.links[-1:]:
                 other = await self.tree.leaf(link.index)
                 if other.entry != link.entry:

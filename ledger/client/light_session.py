@@ -29,6 +29,7 @@ from pathlib import Path
 from ledger.client import light, light_evidence
 from ledger.client import verify as replays
 from ledger.client.account import Account, DeviceSecret
+from ledger.client.inquiry import in_time
 from ledger.client.light_evidence import claim_of
 from ledger.client.light_parts import Parts
 from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin
@@ -164,6 +165,9 @@ class LightLog:
 
     async def settle(self) -> int:
         """Settle answers by what auditors cover now (R-63.5); up to which size, 0 if by nothing."""
+        view = self.trust.view()
+        if not view.size or not self.policy.asks_auditors(light.founding(None, view)):
+            return 0
         try:
             note = await self._transport.covered()
         except Refused as error:
@@ -247,9 +251,9 @@ class LightLog:
         try:
             return light.verify(data, asked, held, self.policy, now)
         except LogMisbehaved as error:
-            error.proof = await self._proof(data, held)
+            error.proof = await in_time(self._proof(data, held))
             if error.proof is None and not isinstance(error, NotFresh):
-                error.proof = await self._proof_anew(data, held)
+                error.proof = await in_time(self._proof_anew(data, held))
             raise
 
     async def _proof(self, data: bytes, held: Held) -> bytes | None:
@@ -284,7 +288,8 @@ class LightLog:
             light.check_own_anchor(step, outcome, proof)
         except LogMisbehaved as error:
             link = Link(step.index, entry.block(step.time, step.block.raw))
-            error.proof = await light_evidence.proof_of_anchor(view, link, self._transport)
+            proof_of_anchor = light_evidence.proof_of_anchor(view, link, self._transport)
+            error.proof = await in_time(proof_of_anchor)
             raise
 
     async def _whole(self, asked: LookupRequest) -> bytes:
@@ -337,7 +342,8 @@ class LightLog:
             yield
         except LogMisbehaved as error:
             server, first = self._transport, view.first
-            error.proof = await light_evidence.proof_of_fork(claim_of(view), claim, first, server)
+            proof = light_evidence.proof_of_fork(claim_of(view), claim, first, server)
+            error.proof = await in_time(proof)
             raise
 
     async def _consistency(self, old: int, new: int) -> tuple[bytes, ...]:

@@ -6,7 +6,7 @@ comes on top.
 >>> policy = Policy(max_age=60_000)
 >>> policy.asks_witnesses(log), policy.asks_auditors(log)          # doctest: +SKIP
 (False, False)
->>> policy = Policy(witnesses=parse_policy(one), auditors=parse_policy(other))  # doctest: +SKIP
+>>> policy = Policy.parse(Path("witnesses.policy").read_bytes())   # doctest: +SKIP
 >>> policy.check(log)
 >>> policy.quorum_time(cosigned, log)
 
@@ -23,7 +23,7 @@ from functools import lru_cache
 from ledger.errors import NotCosigned, UnusablePolicy, UsageError
 from ledger.format.lookup import Mode
 from ledger.format.note import ED25519, Verifier
-from ledger.format.policy import NONE, TrustPolicy, check_usable
+from ledger.format.policy import NONE, TrustPolicy, check_usable, parse_policy
 from ledger.rules.state import LogState
 
 NOBODY = TrustPolicy((), (), (), NONE)
@@ -45,6 +45,21 @@ class Policy:
             raise UnusablePolicy("R-62.5", detail)
         if self.mode == Mode.AUDITED and not self.auditors.demands(0):
             raise UsageError("R-65.9: audited answers are believed for their auditors: name some")
+
+    @classmethod
+    def parse(
+        cls,
+        witnesses: bytes | None = None,
+        auditors: bytes | None = None,
+        *,
+        mode: Mode = Mode.REPLAY,
+        max_age: int | None = None,
+    ) -> Policy:
+        """Of two policy files (62-witnesses). Raises `MalformedInput`, and what the others do."""
+        policies = (
+            NOBODY if data is None else parse_policy(data) for data in (witnesses, auditors)
+        )
+        return cls(mode, max_age, *policies)
 
     @property
     def verifiers(self) -> list[Verifier]:

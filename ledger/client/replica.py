@@ -28,13 +28,13 @@ from typing import Any
 
 from ledger.client import group_records
 from ledger.client import history as histories
-from ledger.client.database import LocalFile, open_file, told
 from ledger.client.groups import Resolved
 from ledger.client.history import Step
 from ledger.errors import LogMisbehaved, MalformedInput, RuleViolation, StoreError, UsageError
 from ledger.format import block as blocks
 from ledger.format import entry
 from ledger.format.block import LOG_LABEL, Anchor, Block
+from ledger.localfile import LocalFile, open_file, told
 from ledger.log.commit import NO_LINK, Commit, Head
 from ledger.log.replay import batches, replay
 from ledger.rules.state import Chain, LogState, UserState

@@ -55,7 +55,7 @@ class Root:
 
 
 def roots_of(data: bytes) -> Iterator[Root]:
-    """What a bundle that was verified shows: of the log's own chain, if at all, and of each label."""
+    """What a bundle that was verified shows of each label, and of the log's own chain if at all."""
     bundle = Bundle.decode(data, MAX_WHOLE_BYTES)
     size = checkpoint.parse(parse_note(bundle.checkpoint).text).size
     leaf = Leaf(size - 1, bundle.last, bundle.inclusion)

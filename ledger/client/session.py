@@ -29,6 +29,7 @@ from ledger.client import verify
 from ledger.client.asking import Asking, Progress
 from ledger.client.charge import Charge
 from ledger.client.full_evidence import Trial, of_rollback, of_statement
+from ledger.client.inquiry import in_time
 from ledger.client.policy import Policy
 from ledger.client.replica import Replica
 from ledger.client.replica_tree import ReplicaTree
@@ -178,7 +179,7 @@ class Log(Asking[Replica]):
             detail = f"a batch of more than {MAX_BATCH} blocks"
             error = LogMisbehaved("R-42.2", detail, {"checkpoint": claim.note})
             trial = self._trial(claim, waiting)
-            error.proof = await trial.of_batch(Charge.of(self.replica, waiting))
+            error.proof = await in_time(trial.of_batch(Charge.of(self.replica, waiting)))
             raise error
         return complete
 
@@ -206,9 +207,8 @@ class Log(Asking[Replica]):
         except LogMisbehaved as error:
             # Before the log is blamed: is it our own copy that is wrong?
             self.replica.check()
-            trial = self._trial(claim, entries)
             last = (start + len(entries) - 1, entries[-1])
-            error.proof = await trial.of_batch(charge) or await trial.of_time(*last)
+            error.proof = await in_time(self._trial(claim, entries).proof(charge, *last))
             if error.proof and Evidence.decode(error.proof).kind == Kind.FORK:
                 raise _forked(error) from error
             raise

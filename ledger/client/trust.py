@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from ledger.client import group_records, pin_records
-from ledger.client.database import LocalFile, open_file, told
 from ledger.client.groups import Resolved
 from ledger.client.history import Step
 from ledger.client.pins import Found, Held, LogView, Outcome, Own, Pin, Standing
@@ -37,6 +36,7 @@ from ledger.format.bodies import DAY_MS
 from ledger.format.identity import Opening
 from ledger.format.lookup import Link
 from ledger.format.note import parse_note
+from ledger.localfile import LocalFile, open_file, told
 
 T = TypeVar("T")
 

@@ -100,6 +100,7 @@ class Player:
             f"{person.lower()}@debian.example",
             self._log.log_id,
             self._stage.enrolment,
+            self._stage.master,
             self._stage.register,
             expiry=self._log.clock() + _HOUR_MS,
             reset_of=reset_of,

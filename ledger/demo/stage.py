@@ -47,6 +47,7 @@ class Stage:
     home: Home
     log_id: bytes
     enrolment: SigningKey
+    master: bytes = field(repr=False)
     authority: SigningKey
     register: Register
     url: str = ""
@@ -61,7 +62,8 @@ class Stage:
         log_id = found_home(home, Terms(ORIGIN, limits=_LIMITS), AppKeys.read(app))
         home.config_file.write_text(_CONFIG, "utf-8")
         enrolment, authority = keys.load(app, Role.ENROLMENT), keys.load(app, Role.AUTHORITY)
-        return cls(home, log_id, enrolment, authority, Register.open(app / "register.db"))
+        register = Register.open(app / "register.db")
+        return cls(home, log_id, enrolment, keys.master(app), authority, register)
 
     def __enter__(self) -> Stage:
         return self

@@ -23,6 +23,7 @@ from ledger.format.cbor import Value, array, blob, bstr, decode, encode, text, u
 from ledger.format.keys import SigningKey
 
 MAX_IDENTIFIER_BYTES = 254
+SECRET_BYTES = 32
 TOKEN_PREFIX = "keyroll-token-1."
 _MAX_TOKEN_BYTES = 2_048
 
@@ -70,17 +71,19 @@ class IdentityToken:
     opening: Opening
     delegation: Delegation
     ephemeral: SigningKey = field(repr=False)
+    secret: bytes = field(repr=False)
+    """The person's token secret, in every token of theirs (R-96.3)."""
 
     def export(self) -> str:
         """As text, to be carried over a private channel."""
         fields: list[Value] = [1, self.log_id, self.opening.identifier, self.opening.nonce]
-        data = encode([*fields, self.delegation.raw, self.ephemeral.seed])
+        data = encode([*fields, self.delegation.raw, self.ephemeral.seed, self.secret])
         return TOKEN_PREFIX + urlsafe_b64encode(data).decode()
 
     @classmethod
     def parse(cls, token: str) -> IdentityToken:
         """The token that `export` wrote, if its parts fit together."""
-        f = array(decode(_token_bytes(token), _MAX_TOKEN_BYTES), 6, "identity token")
+        f = array(decode(_token_bytes(token), _MAX_TOKEN_BYTES), 7, "identity token")
         if uint(f[0], "version") != 1:
             raise MalformedInput("R-41.2", "this version of identity tokens is unknown")
         found = cls(
@@ -88,6 +91,7 @@ class IdentityToken:
             Opening.parse([f[3], f[2]]),
             Delegation.parse(blob(f[4], MAX_DELEGATION_BYTES, "delegation")),
             SigningKey(bstr(f[5], 32, "ephemeral seed")),
+            bstr(f[6], SECRET_BYTES, "token secret"),
         )
         if found.delegation.commitment != found.opening.commitment:
             raise MalformedInput("R-36.6", "the token's opening does not fit its delegation")

@@ -1,13 +1,13 @@
-"""Submissions parsed, and their signatures, key points and VRF labels checked, in worker processes.
+"""Signatures, key points and VRF labels, checked in worker processes.
 
-This is most of the work and needs no state, so it runs beside the planner, on other cores.
+They are most of the work and need no state, so they run beside the planner, on other cores.
 (Threads that overlap the planner contend with it for the interpreter, and so do the threads of
 `concurrent.futures`: these workers hang on pipes of the event loop.) What waits while a worker is
 busy goes to it together, so one block a request costs little more than many; a few frames wait at
 its door, so that it never idles.
 
 >>> async with CheckPool(workers=2, vrf_seed=seed) as pool:       # doctest: +SKIP
-...     ((block, statement),) = await pool.check([submission], log_id)
+...     (failure,) = await pool.check([Job(checks(block, log_id))])
 ...     label, proof = await pool.prove("ada@example.org")
 """
 
@@ -28,10 +28,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import structlog
 
 from ledger.errors import BadSignature, KeyrollError, MalformedInput, RuleViolation, StoreError
-from ledger.format import wire
-from ledger.format.block import Block
-from ledger.format.statement import Statement
-from ledger.log.parcel import unpack
+from ledger.format.block import Checks
 from ledger.log.worker import CHECK, LENGTH_BYTES, PROVE, Result, Task, frame, perform
 
 MAX_JOBS = 64
@@ -51,9 +48,6 @@ _PAUSE = 1.0
 
 T = TypeVar("T")
 
-Parsed: TypeAlias = tuple[Block, Statement | None]
-"""What was handed in, well-formed and going together, its signatures checked."""
-
 Failure: TypeAlias = MalformedInput | RuleViolation | StoreError
 
 _FAULTS: dict[str, type[MalformedInput | RuleViolation]] = {
@@ -61,6 +55,15 @@ _FAULTS: dict[str, type[MalformedInput | RuleViolation]] = {
     "rule": RuleViolation,
     "malformed": MalformedInput,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Signatures to check and, for a user.create, the identifier whose label it must be."""
+
+    checks: Checks
+    identifier: str | None = None
+    label: bytes = b""
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ class _Desk:
         """Wait for the oldest frame's results, and hand them on."""
         results = iter(await self.worker.receive())
         for item in self.sent.popleft():
-            item.settle([_answer(task, next(results)) for task in item.tasks])
+            item.settle([_answer(next(results)) for _ in item.tasks])
 
 
 class _Worker(Protocol):
@@ -145,14 +148,12 @@ class CheckPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         _fail(self._waiting, StoreError("the log is stopping"))
 
-    def check(
-        self, submissions: Sequence[wire.Submission], log_id: bytes
-    ) -> asyncio.Future[list[Parsed | Failure]]:
-        """What each of up to `MAX_JOBS` submissions holds, checked, or what is wrong with it.
+    def check(self, jobs: Sequence[Job]) -> asyncio.Future[list[Failure | None]]:
+        """What is wrong with each of up to `MAX_JOBS` jobs, if anything.
 
         `StoreError` if no worker could say.
         """
-        return self._put([self._task(one, log_id) for one in submissions])
+        return self._put([self._task(job) for job in jobs])
 
     async def prove(self, identifier: str) -> tuple[bytes, bytes]:
         """The label of an identifier (32 bytes), and the VRF proof of that (80 bytes)."""
@@ -170,11 +171,11 @@ class CheckPool:
         """Take it as known that `identifier` has this label."""
         _keep(self._labels, identifier, label, _REMEMBERED)
 
-    def _task(self, raw: wire.Submission, log_id: bytes) -> Task:
-        opening = raw.opening
-        opened = (opening.nonce, opening.identifier) if opening else None
-        known = self._labels.get(opening.identifier) if opening else None
-        return CHECK, log_id, raw.block, opened, raw.statement, known
+    def _task(self, job: Job) -> Task:
+        identifier, checks = job.identifier, job.checks
+        if identifier is not None and self._labels.get(identifier) == job.label:
+            identifier = None
+        return CHECK, checks.signatures, checks.inner, checks.entering, identifier, job.label
 
     def _put(self, tasks: list[Task]) -> asyncio.Future[list[Any]]:
         loop = asyncio.get_running_loop()
@@ -240,18 +241,14 @@ def _keep(known: OrderedDict[str, T], key: str, value: T, maximum: int) -> None:
         known.popitem(last=False)
 
 
-def _answer(task: Task, result: Result) -> Any:
+def _answer(result: Result) -> Any:
     """What a worker found out; its failures as the errors that they are."""
-    if len(result) == 2:
-        return _parsed(*result) if task[0] == CHECK else result
+    if result is None or len(result) == 2:
+        return result
     fault, rule, detail = result
     if failure := _FAULTS.get(fault):
         return failure(rule, detail)
     return StoreError(f"the check did not run: {detail}")
-
-
-def _parsed(block: Any, statement: Any) -> Parsed:
-    return unpack(block), None if statement is None else unpack(statement)
 
 
 def _fail(items: Iterable[_Waiting], error: StoreError) -> None:

@@ -3,7 +3,8 @@
 A block's way, with what runs where:
 
     submit            event loop     room in the queue?
-      check         worker         parsing, signatures, key points, VRF labels
+      parse           event loop     what is malformed goes no further
+      check           worker         signatures, key points, the VRF label of a user.create
       wait            event loop     until the writer is free
       plan            event loop     rules, boxes, directory: a batch of all that waits
       private         writer thread  boxes and openings are durable before what refers to them
@@ -13,7 +14,9 @@ A block's way, with what runs where:
     verdict           event loop     the same block again? then its first place
 
 Planning is done in the event loop, a portion at a time: a thread would wait for the interpreter at
-each of its reads. Without a cosigner, stage and publish are one transaction.
+each of its reads. Without a cosigner, stage and publish are one transaction, and while the disk is
+busy with it, the next batch is planned ahead, up to its directory root, which waits for the batch
+before. If that one can't be written, those that were planned ahead of it wait for the next.
 
 Once staged, a batch is never dropped or changed: it waits for cosigners and for space as long as it
 takes, and after a crash `run` plans it again from disk, where it must reach the root that was
@@ -38,6 +41,7 @@ from ledger.errors import (
     Busy,
     ClockError,
     KeyrollError,
+    MalformedInput,
     RuleViolation,
     StaleHead,
     StoreError,
@@ -56,7 +60,7 @@ from ledger.log.clock import Clock
 from ledger.log.commit import Commit, Head
 from ledger.log.cosigning import Cosign, SignedTree, staged_nodes
 from ledger.log.planner import Admission, Plan, View, plan
-from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Parsed
+from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Job
 from ledger.log.receipts import Receipts
 from ledger.rules.state import LogState
 from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
@@ -71,6 +75,9 @@ _PATIENCE = 0.1
 
 _PORTION = 64
 """Blocks that are planned between two looks at what else there is to do: some 5 ms."""
+
+_SMALL = 256
+"""Entries of a batch that takes the disk longer than the processor."""
 
 _logger = structlog.get_logger("keyroll.sequencer")
 
@@ -125,19 +132,11 @@ class _Request:
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A block without a verdict, and where the verdict belongs. `parsed` once it was checked."""
+    """A block without a verdict, and where the verdict belongs."""
 
-    raw: wire.Submission
+    submission: Submission
     request: _Request
     place: int
-    parsed: Parsed | None = None
-
-    @property
-    def submission(self) -> Submission:
-        """For the planner."""
-        assert self.parsed
-        block, statement = self.parsed
-        return Submission(block, self.raw.boxes, self.raw.opening, statement)
 
 
 @dataclass(slots=True)
@@ -217,7 +216,8 @@ class Sequencer:
         if self._stopping or self._ended or len(submissions) > room:
             raise Busy(1.0)
         request = _Request(len(submissions), asyncio.get_running_loop().create_future())
-        self._take([_Waiting(item, request, place) for place, item in enumerate(submissions)])
+        for start in range(0, len(submissions), MAX_JOBS):
+            self._take(request, start, submissions[start : start + MAX_JOBS])
         if submissions:
             await request.done
         return [request.verdicts[place] for place in range(request.count)]
@@ -243,22 +243,34 @@ class Sequencer:
         self._stopping = True
         self._wake.set()
 
-    def _take(self, items: Sequence[_Waiting]) -> None:
-        """Take blocks in, and have them parsed and checked (R-15.1, R-40, R-52.5, R-56.4, R-71)."""
+    def _take(self, request: _Request, start: int, raws: Sequence[wire.Submission]) -> None:
+        """Take blocks in from place `start` on, those that are well-formed, and have them checked
+        (R-15.1, R-40.4, R-52.5, R-56.4, R-71).
+        """
+        items = []
+        for place, raw in enumerate(raws, start):
+            try:
+                items.append(_Waiting(Submission.parse(raw), request, place))
+            except (MalformedInput, RuleViolation) as failure:
+                request.settle(place, failure)
+        if not items:
+            return
         self._taken.update(items)
-        for at in range(0, len(items), MAX_JOBS):
-            part = items[at : at + MAX_JOBS]
-            found = self._pool.check([item.raw for item in part], self._log_id)
-            found.add_done_callback(partial(self._checked, part))
+        found = self._pool.check([self._job(item.submission) for item in items])
+        found.add_done_callback(partial(self._checked, items))
+
+    def _job(self, submission: Submission) -> Job:
+        block, opening = submission.block, submission.opening
+        identifier = opening.identifier if opening else None
+        return Job(submission.checks(self._log_id), identifier, block.label)
 
     def _checked(
-        self, items: Sequence[_Waiting], found: asyncio.Future[list[Parsed | Failure]]
+        self, items: Sequence[_Waiting], found: asyncio.Future[list[Failure | None]]
     ) -> None:
-        for item, result in zip(items, found.result(), strict=True):
-            if isinstance(result, KeyrollError):
-                self._settle(item, result)
+        for item, failure in zip(items, found.result(), strict=True):
+            if failure:
+                self._settle(item, failure)
             elif item in self._taken:
-                item.parsed = result
                 self._ready.append(item)
         self._wake.set()
 
@@ -353,8 +365,9 @@ class Sequencer:
 
     async def _finish_and_go_on(self, draft: _Draft, commit: Commit) -> Receipts:
         """Finish a batch, and plan the next one ahead while the disk is busy with it."""
-        if self._cosign is not None:
-            # Who knows how long that takes: a batch's time is that of its beginning.
+        if self._cosign is not None or len(commit.entries) > _SMALL:
+            # A batch's time is that of its beginning, and who knows how long cosigners take. And
+            # two threads hinder each other, which only waiting for the disk makes up for.
             return await self._finish(commit, draft.planning.items)
         ahead = _Draft(draft.planning.next(commit, self._clock.now(commit.after.time)))
         finishing = asyncio.create_task(self._finish(commit, draft.planning.items))

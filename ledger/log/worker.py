@@ -1,15 +1,13 @@
-"""What a worker process does: parsing, signatures, key points and VRF labels, frame by frame.
+"""What a worker process does: signatures, key points and VRF labels, frame by frame.
 
 Run as `python -m ledger.log.worker` by `ledger.log.pool`. Frames are u32(length) ‖ marshal, in and
 out; the first one in is the VRF seed, so that it stands in no argument list. A frame of tasks is
 answered by a frame of results, in their order:
 
-    (CHECK, log id, block, opening or None, statement or None, known label or None)
-                                            ->  (block, statement or None), packed: `parcel`
-    (PROVE, identifier)                     ->  (label, proof)
+    (CHECK, signatures, inner, entering, identifier or None, label)  ->  None
+    (PROVE, identifier)                                                   ->  (label, proof)
 
-or, for either, (what is at fault, rule, detail). An opening is (nonce, identifier); its label is
-known if it was proved before.
+or, for either, (what is at fault, rule, detail).
 
 `marshal` is for equals only: both ends are one program on one machine, over a private pipe. (It
 takes a fifth of the time of pickled objects.) The process ends when its input does.
@@ -17,7 +15,6 @@ takes a fifth of the time of pickled objects.) The process ends when its input d
 
 from __future__ import annotations
 
-import gc
 import marshal
 import os
 import signal
@@ -27,10 +24,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from ledger.errors import BadSignature, MalformedInput, RuleViolation
 from ledger.format import block as blocks
-from ledger.format import wire
-from ledger.format.identity import Opening
-from ledger.log.admission import Submission
-from ledger.log.parcel import pack
+from ledger.format.block import Checks
 from ledger.tree import vrf
 
 CHECK = 0
@@ -41,7 +35,7 @@ _NICE = 5
 """Where cores are few, the server goes first: all wait for it, and for workers only it does."""
 
 Task: TypeAlias = tuple[Any, ...]
-Result: TypeAlias = tuple[Any, ...]
+Result: TypeAlias = tuple[Any, ...] | None
 
 
 def frame(value: Any) -> bytes:
@@ -70,19 +64,16 @@ def _perform_one(vrf_seed: bytes, kind: int, *fields: Any) -> Result:
 
 def _check(
     vrf_seed: bytes,
-    log_id: bytes,
-    raw: bytes,
-    opened: tuple[bytes, str] | None,
-    stated: bytes | None,
-    known: bytes | None,
+    signatures: tuple[tuple[bytes, bytes, bytes], ...],
+    inner: tuple[tuple[str, bytes, bytes, bytes], ...],
+    entering: tuple[bytes, ...],
+    identifier: str | None,
+    label: bytes,
 ) -> Result:
-    opening = Opening(*opened) if opened else None
-    parsed = Submission.parse(wire.Submission(raw, (), opening, stated))
-    block, statement = parsed.block, parsed.statement
-    blocks.perform(parsed.checks(log_id))
-    if opening and (known or _label(vrf_seed, opening.identifier)) != block.label:
+    blocks.perform(Checks(signatures, inner, entering))
+    if identifier is not None and _label(vrf_seed, identifier) != label:
         raise RuleViolation("R-71.4", "the label is not the identifier's")
-    return pack(block), None if statement is None else pack(statement)
+    return None
 
 
 def _prove(vrf_seed: bytes, identifier: str) -> Result:
@@ -110,7 +101,6 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.nice(_NICE)
-    gc.set_threshold(50_000)  # what was parsed has no cycles: looking for them took a tenth
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     try:
         vrf_seed = _read(source)

@@ -86,7 +86,7 @@ class AuditorsConfig:
     """
 
     policy: str = ""
-    patience: float = 600.0
+    patience: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ TEMPLATE = """\
 
 [auditors]                  # who cosign what they have replayed
 # policy = ""               # a tlog-policy file beside this one; "": nobody
-# patience = 600.0          # seconds until they are given a newer checkpoint to cosign
+# patience = 300.0          # seconds until they are given a newer checkpoint to cosign
 
 [logging]
 # level = "info"            # debug shows each request, info those that failed

@@ -145,6 +145,8 @@ class Witnesses:
 
     async def _ask_all(self, ask: _Ask, tree: SignedTree, enough: Callable[[], bool]) -> None:
         """Ask all at once, until it is enough or all have answered. Raises `LogMisbehaved`."""
+        if self._misbehaved:
+            raise self._misbehaved
         pending = {asyncio.create_task(self._ask(ask, one, tree)) for one in self.everyone}
         for task in pending:
             self._asking.add(task)
@@ -154,6 +156,7 @@ class Witnesses:
             for task in done:
                 task.result()  # a bug ends the log, and is not lost
         if self._misbehaved:
+            await self.close()
             raise self._misbehaved
 
     async def _ask(self, ask: _Ask, one: Witness, tree: SignedTree) -> None:

@@ -131,8 +131,9 @@ class Store(Protocol):
     def view(self) -> AbstractContextManager[View]:
         """For the writer to plan by: what is published, with frontier and directory at hand.
 
-        These two are what the last commit left in memory. A view belongs to the thread that writes,
-        and ends before the next write.
+        These two are what the last commit left in memory. A view belongs to the one who writes. It
+        may be read on while the batch that was planned on it is being written: what it reads from
+        disk stays as it was, while frontier and directory move on.
         """
 
     def perform(self, commit: Commit, note: bytes) -> None:

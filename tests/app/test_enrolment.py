@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import stat
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,9 @@ def app(tmp_path: Path) -> Path:
 def test_keys(app: Path) -> None:
     assert stat.S_IMODE(app.stat().st_mode) == 0o700
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in app.iterdir()}
-    assert files == {"app-root.key": 0o600, "authority.key": 0o600, "enrolment.key": 0o600}
+    assert files == {
+        f"{name}.key": 0o600 for name in ("app-root", "authority", "enrolment", "master")
+    }
     publics = {keys.load(app, role).public for role in Role}
     assert len(publics) == 3
     with pytest.raises(UsageError, match="there already"):
@@ -44,16 +48,16 @@ def test_enrolling_needs_no_cold_key(app: Path) -> None:
         keys.key_file(app, role).unlink()
     with Register.open(app / "register.db") as register:
         enrolment = keys.load(app, Role.ENROLMENT)
-        enrol("ada@example.org", LOG_ID, enrolment, register, expiry=7)
+        enrol("ada@example.org", LOG_ID, enrolment, keys.master(app), register, expiry=7)
     with pytest.raises(UsageError, match="no key file"):
         keys.load(app, Role.ROOT)
 
 
 def test_a_token(app: Path) -> None:
-    enrolment = keys.load(app, Role.ENROLMENT)
+    enrolment, master = keys.load(app, Role.ENROLMENT), keys.master(app)
     with Register.open(":memory:") as register:
-        token = enrol("ada@example.org", LOG_ID, enrolment, register, expiry=7)
-        reset = enrol("ada@example.org", LOG_ID, enrolment, register, expiry=8, reset_of=3)
+        token = enrol("ada@example.org", LOG_ID, enrolment, master, register, expiry=7)
+        reset = enrol("ada@example.org", LOG_ID, enrolment, master, register, expiry=8, reset_of=3)
     again = IdentityToken.parse(token.export())
     assert again == token
     assert again.ephemeral.seed == token.ephemeral.seed
@@ -64,6 +68,19 @@ def test_a_token(app: Path) -> None:
     ]
     assert fields == [(Purpose.CREATE, 0, 7), (Purpose.RESET, 3, 8)]
     assert token.ephemeral != reset.ephemeral
+
+
+def test_a_token_secret(app: Path) -> None:
+    """R-96.3: the same in each token of one person, another for any other person, log, master."""
+    enrolment, master = keys.load(app, Role.ENROLMENT), keys.master(app)
+    assert keys.master(app) == master
+
+    def secret(name: str = "ada", log_id: bytes = LOG_ID, of: bytes = master) -> bytes:
+        with Register.open(":memory:") as register:  # forgotten each time
+            return enrol(name, log_id, enrolment, of, register, expiry=7).secret
+
+    assert secret() == secret() == hmac.new(master, LOG_ID + b"ada", sha256).digest()
+    assert len({secret(), secret("bob"), secret(log_id=bytes(32)), secret(of=bytes(32))}) == 4
 
 
 def test_an_identifier_keeps_its_nonce(app: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from ledger.format import wire
 from ledger.format.bodies import DAY_MS
 from ledger.format.lookup import Bundle
+from ledger.tree.merkle import inclusion_proof
 from tests.attacks.front import Twists, answering, served
 from tests.attacks.liar import Liar
 from tests.attacks.stage import ADA, BOB, FAY, Stage
@@ -74,6 +76,25 @@ async def withheld_tail(stage: Stage) -> list[Catch]:
 async def withheld_tail_of_a_chain(stage: Stage) -> list[Catch]:
     async with served(stage.liar(), links_told(slice(None, -2))) as url:
         return [await stage.asks(url, ADA)]
+
+
+@attack("withheld block, after it was admitted")
+async def admitted_and_withheld(stage: Stage) -> list[Catch]:
+    """Ada adds a device; the tree in which it was admitted nobody is shown, she neither."""
+    liar = stage.liar()
+
+    def admit(body: bytes, _: bytes) -> bytes:
+        (submission,) = wire.SubmitRequest.decode(body).submissions
+        elsewhere, index = liar.twin(), len(liar.entries)
+        elsewhere.admit(submission.block)
+        liar.admit()
+        liar.admit()
+        proof = tuple(inclusion_proof(index, index + 2, elsewhere.tree().read))
+        verdict = wire.Admitted(index, elsewhere.time, proof)
+        return wire.SubmitAnswer(elsewhere.note(), (verdict,)).encode()
+
+    async with served(liar, {wire.BLOCKS_PATH: admit}) as url:
+        return [await stage.adds_a_device(url, stage.ada)]
 
 
 @attack("dropped middle")

@@ -34,7 +34,7 @@ class Done:
         return dict(json.loads(self.out)) if self.out.startswith(b"{") else {}
 
 
-async def run(*command: str | Path, home: Path | None = None) -> Done:
+async def run(*command: str | Path) -> Done:
     """Run a command to its end, while this process goes on serving what it asks for."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -61,4 +61,4 @@ async def judge(file: Path, log_id: bytes, *options: str | Path) -> Verdict:
     assert b"Traceback" not in done.err, done.err
     facts = done.facts
     assert (done.code == 0) == (facts["verdict"] == "proven"), facts
-    return Verdict(facts["kind"], facts["verdict"], facts["rule"], facts["sentence"])
+    return Verdict(str(facts["kind"]), facts["verdict"], facts["rule"], facts["sentence"])

@@ -83,6 +83,8 @@ class Stage:
     eve: User = field(init=False)
     team: Group = field(init=False)
     old_team: Group = field(init=False)
+    spare: Path | None = None
+    """A log that nobody serves, to be copied and harmed: see `storage.a_home`."""
     _places: int = 0
 
     @classmethod
@@ -283,6 +285,18 @@ class Stage:
 
         return await self.catch("client", act)
 
+    async def adds_a_device(self, url: str, user: User) -> Catch:
+        """A user's client writes a block, and looks where it went."""
+
+        async def act() -> None:
+            vault = MemoryVault()
+            vault.save(self.account(user))
+            async with Log.connect(url, self.log_id) as log:
+                await log.sync()
+                await UserClient(log, vault).add_device()
+
+        return await self.catch("client", act)
+
     async def opens(self, url: str, user: User) -> Catch:
         """The user's second device asks for the newest user key, which it was handed or not."""
 
@@ -307,9 +321,9 @@ class Stage:
             return Catch("auditor", BELIEVED)
         named = RULE.findall(says)
         undecided = " ".join(["undecided", *named[-1:]])
-        written = Path(done.facts.get("evidence") or "")
+        written = done.facts.get("evidence")
         rule = done.facts.get("rule") or undecided
-        return Catch("auditor", rule, says, written if written.is_file() else None)
+        return Catch("auditor", rule, says, Path(written) if written else None)
 
     async def audits_statements(self, url: str) -> Catch:
         """A mandated auditor replays the log and reads all statements."""

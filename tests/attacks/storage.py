@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 
 from aiohttp import ClientSession
 
@@ -89,12 +90,14 @@ async def newcomers(log: Http, number: int) -> list[Written[User]]:
 
 async def a_home(stage: Stage) -> Home:
     """A log with some people in it, that nobody serves now."""
-    home = make_home(stage.place() / "log")
-    async with serving(home.path) as server, ClientSession(headers=PLAIN) as session:
-        log = Http(server.url, session)
-        await log.admit(*await newcomers(log, 0))
-        assert await server.stop() == 0
-    return home
+    if stage.spare is None:
+        stage.spare = stage.place() / "log"
+        home = make_home(stage.spare)
+        async with serving(home.path) as server, ClientSession(headers=PLAIN) as session:
+            log = Http(server.url, session)
+            await log.admit(*await newcomers(log, 0))
+            assert await server.stop() == 0
+    return Home(shutil.copytree(stage.spare, stage.place() / "log"))
 
 
 async def starts(home: Home) -> Catch:

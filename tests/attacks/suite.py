@@ -40,6 +40,11 @@ class Catch:
     evidence: Path | None = None
     witnesses: Path | None = None
 
+    @property
+    def is_mute(self) -> bool:
+        """Whether a rule was broken and no file was written."""
+        return self.rule.startswith("R-") and self.evidence is None
+
 
 Act: TypeAlias = "Callable[[Stage], Awaitable[list[Catch]]]"
 

@@ -19,7 +19,6 @@ from tests.attacks.suite import BELIEVED, Catch
 SPEC = Path(__file__).resolve().parents[2] / "specs" / "85-attacks.md"
 NOBODY = "nobody"
 NONE = "none: "
-NOT_YET = " (not yet)"
 
 _ROW = re.compile(r"\| (?P<attack>[^|]+) \| (?P<caught>[^|]+) \| (?P<evidence>[^|]+) \|")
 
@@ -51,7 +50,6 @@ class Row:
     caught: dict[str, frozenset[str]]
     kinds: frozenset[str]
     why: str
-    pending: frozenset[str] = frozenset()
 
     @property
     def preventable(self) -> bool:
@@ -67,9 +65,7 @@ class Row:
                 met[who] = frozenset(rules.split(", "))
         if caught == NOBODY or evidence.startswith(NONE):
             return cls(part, attack, met, frozenset(), evidence.removeprefix(NONE))
-        kinds = frozenset(evidence.split(", "))
-        pending = frozenset(kind.removesuffix(NOT_YET) for kind in kinds if kind.endswith(NOT_YET))
-        return cls(part, attack, met, kinds - {kind + NOT_YET for kind in pending}, "", pending)
+        return cls(part, attack, met, frozenset(evidence.split(", ")), "")
 
 
 def rows() -> list[Row]:
@@ -109,9 +105,11 @@ class Finding:
         found = [f"the {one.who} believed it" for one in self.catches if one.rule == BELIEVED]
         if self.caught != self.row.caught:
             found.append(f"caught by {spelled(self.caught)}, not by {spelled(self.row.caught)}")
-        kinds = frozenset(one.kind for one in self.verdicts) - self.row.pending
+        kinds = frozenset(one.kind for one in self.verdicts)
         if kinds != self.row.kinds:
             found.append(f"evidence {sorted(kinds)}, not {sorted(self.row.kinds)}")
+        if self.row.kinds and any(one.who == "auditor" and one.is_mute for one in self.catches):
+            found.append("the auditor wrote no file")
         wrong = (one for one in self.verdicts if not one.stands)
         return [*found, *(f"{one.kind} is judged {one.verdict}: {one.says}" for one in wrong)]
 

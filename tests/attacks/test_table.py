@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ from tests.attacks.suite import ATTACKS, BELIEVED, Catch, attack
 from tests.attacks.table import Finding, Row, Verdict, rows, spelled
 
 ROW = Row.parse("Server", "an attack", "client: R-1.1, R-1.2 · auditor: R-1.1", "rule, replayable")
-CAUGHT = (Catch("client", "R-1.1"), Catch("client", "R-1.2"), Catch("auditor", "R-1.1"))
+AUDITED = Catch("auditor", "R-1.1", evidence=Path("file"))
+CAUGHT = (Catch("client", "R-1.1"), Catch("client", "R-1.2"), AUDITED)
 PROVEN = Verdict("rule", "proven", "R-1.1")
 REPLAYABLE = Verdict("replayable", "undecided", None)
 
@@ -30,7 +32,8 @@ def test_as_it_should_be() -> None:
     [
         ((*CAUGHT, Catch("client", BELIEVED)), (PROVEN, REPLAYABLE)),
         (CAUGHT[:2], (PROVEN, REPLAYABLE)),
-        ((*CAUGHT[:2], Catch("auditor", "R-1.2")), (PROVEN, REPLAYABLE)),
+        ((*CAUGHT[:2], replace(AUDITED, evidence=None)), (PROVEN, REPLAYABLE)),
+        ((*CAUGHT[:2], replace(AUDITED, rule="R-1.2")), (PROVEN, REPLAYABLE)),
         ((*CAUGHT, Catch("witness", "R-1.1")), (PROVEN, REPLAYABLE)),
         (CAUGHT, (PROVEN,)),
         (CAUGHT, (PROVEN, REPLAYABLE, Verdict("fork", "proven", None))),

@@ -107,7 +107,7 @@ async def _shares(path: Path) -> list[float]:
 async def _register(log: Log, app: Path, log_id: bytes, name: str) -> User:
     with Register.open(app / "register.db") as register:
         enrolment = keys.load(app, Role.ENROLMENT)
-        token = enrol(name, log_id, enrolment, register, expiry=MAX_TIME)
+        token = enrol(name, log_id, enrolment, keys.master(app), register, expiry=MAX_TIME)
     return await User.register(log, token)
 
 

@@ -78,7 +78,13 @@ class Live:
         with Register.open(self.app / "register.db") as register:
             enrolment = keys.load(self.app, Role.ENROLMENT)
             return enrol(
-                identifier, self.log_id, enrolment, register, expiry=expiry, reset_of=reset_of
+                identifier,
+                self.log_id,
+                enrolment,
+                keys.master(self.app),
+                register,
+                expiry=expiry,
+                reset_of=reset_of,
             )
 
 

@@ -65,7 +65,16 @@ def proven(proof: bytes | None, log_id: bytes) -> tuple[str | None, str]:
 
 async def check_evidence(path: Path, *options: str) -> tuple[int, Any]:
     """The verdict of the real command: its exit code, and what it says in JSON."""
-    arguments = ["check-evidence", str(path), "--json", *options]
+    return await _verifier("check-evidence", path, *options)
+
+
+async def verify_lookup(path: Path, *options: str) -> tuple[int, Any]:
+    """The same about a saved lookup."""
+    return await _verifier("verify-lookup", path, *options)
+
+
+async def _verifier(command: str, path: Path, *options: str) -> tuple[int, Any]:
+    arguments = [command, str(path), "--json", *options]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", VERIFIER, *arguments),
         stdout=asyncio.subprocess.PIPE,

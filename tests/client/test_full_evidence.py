@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from ledger.client.policy import Policy
@@ -114,6 +116,22 @@ async def test_a_fork_that_the_server_does_not_prove(world: World) -> None:
     assert (error.rule, error.proof) == ("R-42.5", None)
 
 
+class Stalling(Server):
+    """Takes for ever to prove what it showed."""
+
+    async def consistency(self, old: int, new: int) -> bytes:
+        await asyncio.sleep(3_600)
+        return b""
+
+
+async def test_a_server_that_stalls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lie is told all the same, and soon."""
+    monkeypatch.setattr("ledger.client.inquiry.PATIENCE", 0.05)
+    async with asyncio.timeout(2):
+        error = await caught(Stalling(world, forked(world)[:9]), world, 7)
+    assert (error.rule, error.proof) == ("R-42.5", None)
+
+
 def forked(world: World) -> list[bytes]:
     """A history without Ada's phone, true to every rule."""
     other = early_log(world)
@@ -128,6 +146,7 @@ async def test_a_fork(world: World, seen: int, shown: int) -> None:
     """Larger, smaller, or of the same size: the replica proves it itself, or the server does."""
     server = Server(world, forked(world)[:shown])
     error = await caught(server, world, seen)
+    assert error.rule == "R-61.2"  # whatever rule it stumbled over first
     assert proven(error.proof, world.actor.log_id) == ("fork", "R-61.2")
 
 

@@ -177,7 +177,8 @@ class Town:
         app = self.path / "app"
         with Register.open(app / "register.db") as register:
             key = keys.load(app, Role.ENROLMENT)
-            return enrol(identifier, self.log_id, key, register, expiry=MAX_TIME).export()
+            master = keys.master(app)
+            return enrol(identifier, self.log_id, key, master, register, expiry=MAX_TIME).export()
 
     async def register(self, name: str, url: str) -> Path:
         home = self.path / name

@@ -14,6 +14,7 @@ from ledger.format.lookup import Saved
 from ledger.log.clock import wall_ms
 from tests.client.conftest import Live
 from tests.client.light_world import AUDITORS
+from tests.client.provers import verify_lookup
 from tests.client.test_cli import enrol, keyroll, succeed, where
 from tests.support.policies import policy_text
 
@@ -64,6 +65,12 @@ async def test_a_lookup_is_saved(live: Live, ada: Path, tmp_path: Path) -> None:
     asked = held.ask(bytes(32), Policy(), [saved.identifier])
     (found,) = verify(saved.bundle, asked, held, Policy(), wall_ms()).found
     assert found.label.hex() == done.facts[0]["label"]
+    about = ("--log-id", live.log_id.hex(), "--identifier", saved.identifier)
+    code, told = await verify_lookup(path, *about)
+    assert (code, told["outcome"], told["label"]) == (0, "verified", found.label.hex())
+    devices = [one["signing"] for one in done.facts[0]["devices"]]
+    assert [one["signing"] for one in told["devices"]] == devices
+    assert (await verify_lookup(path, *about[:3], "bob@example.org"))[0] == 1
     two = ("lookup", "ada@example.org", "bob@example.org", "--save", str(path))
     assert (await keyroll(*two, home=ada)).code == 2
 

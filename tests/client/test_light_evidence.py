@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.light import verify
 from ledger.client.account import Account, DeviceSecret, Identity
+from ledger.client.light import verify
 from ledger.client.light_evidence import Links, proof
 from ledger.client.light_session import LightLog
 from ledger.client.policy import Policy
@@ -22,7 +22,7 @@ from ledger.format.lookup import Bundle, Link, LookupRequest, Mode
 from tests.client.lies import SCENES, Case, Scene, world
 from tests.client.lies_of_chains import state_after
 from tests.client.lies_of_trees import fork
-from tests.client.light_world import ADA, BOB, LATER, REPLAY, LightWorld
+from tests.client.light_world import ADA, AUDITORS, BOB, LATER, REPLAY, LightWorld
 from tests.client.provers import Mute, Prover, check_evidence, proven
 from tests.client.test_light_lies import CASES
 from tests.support.actors import NOW, Device, seed
@@ -294,10 +294,8 @@ async def test_a_block_that_was_hidden_comes_later(
 async def test_who_holds_no_links_of_another_chain_asks_once_more() -> None:
     """A shorter chain than was seen comes without its blocks."""
     w = world()
-    forged = w.tellers[0].told[w.ada.label]
-    other = SCENES["again"]()
-    born = next(case for case in CASES if case.name == "born again (again)").told(other)[1]
-    del forged
+    again = next(case for case in CASES if case.name == "born again (again)")
+    _, born = again.told(SCENES["again"]())
     liar = w.teller.lying(
         entries=[*w.teller.entries, w.teller.last],
         told={**w.teller.told, w.ada.label: born.told[w.ada.label]},

@@ -10,7 +10,14 @@ import pytest
 from ledger.client.light import verify
 from ledger.client.policy import NOBODY, Policy
 from ledger.client.session import Log
-from ledger.errors import LogMisbehaved, NotCosigned, NotFresh, UnusablePolicy, UsageError
+from ledger.errors import (
+    LogMisbehaved,
+    MalformedInput,
+    NotCosigned,
+    NotFresh,
+    UnusablePolicy,
+    UsageError,
+)
 from ledger.format.bodies import DAY_MS, Demands
 from ledger.format.keys import SigningKey
 from ledger.format.lookup import Mode
@@ -21,7 +28,7 @@ from tests.client.light_world import ADA, LightWorld
 from tests.client.world import Server, World, replica_of
 from tests.support.actors import NOW
 from tests.support.lookups import Auditor
-from tests.support.policies import cosigned, quorum
+from tests.support.policies import cosigned, policy_text, quorum
 
 W1, W2, W3 = WITNESSES = tuple(map(Auditor.make, ("w1", "w2", "w3")))
 TWO = Policy(witnesses=quorum(2, *WITNESSES))
@@ -164,6 +171,15 @@ def test_policies_that_make_no_sense(world: World) -> None:
     with pytest.raises(UnusablePolicy, match=r"R-62\.5"):
         Policy(witnesses=quorum(1, W1), auditors=quorum(1, renamed))
     Policy(witnesses=quorum(1, W1), auditors=quorum(1, W2)).check(state_of(world))
+
+
+def test_a_policy_of_files() -> None:
+    one, other = policy_text(1, W1, W2), policy_text(1, W3)
+    found = Policy.parse(one.encode(), other.encode(), max_age=MINUTE)
+    assert found == Policy(Mode.REPLAY, MINUTE, quorum(1, W1, W2), quorum(1, W3))
+    assert Policy.parse() == Policy()
+    with pytest.raises(MalformedInput, match=r"R-62\.1"):
+        Policy.parse(b"")
 
 
 def policies(one: TrustPolicy) -> list[Policy]:

@@ -289,7 +289,7 @@ async def test_a_new_enrolment_key(live: Live, log: Log) -> None:
     with pytest.raises(Refused, match="403"):
         await User.register(log, old)
     with Register.open(":memory:") as register:
-        token = enrol("ada@example.org", log.log_id, new, register, expiry=MAX_TIME)
+        token = enrol("ada@example.org", log.log_id, new, bytes(32), register, expiry=MAX_TIME)
     ada = await User.register(log, token)
     assert_equal_to_store(log, live)
     assert [step.index for step in log.replica.history(ada.label)] == [ada.state.index]

@@ -150,7 +150,7 @@ async def test_what_is_not_taken(live: Live) -> None:
         (403, "forbidden", signed(note, STRANGER)),
         (403, "forbidden", Note(both.text, (*both.signatures, spoilt)).encode()),
         (403, "forbidden", signed(note, A, A)),
-        (403, "forbidden", signed(note, A, late=301_000)),
+        (403, "forbidden", signed(note, A, late=320_000)),
         (403, "forbidden", signed(note, A, late=-wall_ms())),
         (400, "malformed", b""),
         (400, "malformed", signed(note, A)[:-1]),
@@ -166,7 +166,7 @@ async def test_what_is_not_taken(live: Live) -> None:
         answer = await log.post("/v1/cosignatures", signed(note, A), **{"Content-Type": media_type})
         assert answer.kind == "media-type"
     assert (await log.get("/v1/covered")).kind == "not-found"
-    assert (await hand_in(log, signed(note, A, late=290_000))).status == 204
+    assert (await hand_in(log, signed(note, A, late=280_000))).status == 204
     assert (await hand_in(log, signed(note, B, STRANGER))).status == 204
     assert times(await covered(log)).keys() == {"first", "second"}
     assert STRANGER.name.encode() not in await covered(log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from ledger.format.checkpoint import Checkpoint, sign_checkpoint
 from ledger.format.note import open_note
 from tests.http.world import Live
 from tests.log.world import until
-from tests.server.test_witness_faults import scripted
+from tests.server.test_witness_faults import OTHER, scripted
 from tests.server.witnessing import LOG, VERIFIER, admit, failures, published, witnessed
 from tests.support.witnesses import Door, Said, Witness, witnesses
 from verifier.evidence import judge
@@ -157,3 +158,27 @@ async def test_a_witness_that_only_claims_is_at_fault(tmp_path: Path) -> None:
                 assert failures(live) == ["conflict" if claim.status == 409 else "refused"]
         assert not live.served.service.sequencer.dead
         assert not (tmp_path / "log" / "evidence").exists()
+
+
+async def test_what_a_slow_witness_finds_stops_the_next_checkpoint(tmp_path: Path) -> None:
+    """The quorum was met without it: what is published stays, and nothing more is shown anybody."""
+    fork = sign_checkpoint(Checkpoint(LOG.origin, 4, bytes(32)), LOG.log_key)
+    async with (
+        scripted(tmp_path / "a", OTHER, "witness.example/other") as fast,
+        scripted(tmp_path / "b") as slow,
+        witnessed(tmp_path / "log", [fast, slow], "any") as live,
+    ):
+        await published(live, 3)
+
+        async def late(path: str, body: bytes) -> Said:
+            await asyncio.sleep(0.2)
+            return Said(422, b"") if body else Said(200, fork)
+
+        slow.door.answer = late
+        await admit(live, "ada")
+        size = (await live.http.checkpoint()).size
+        file = tmp_path / "log" / "evidence"
+        await until(file.exists)
+        await until(lambda: live.served.service.sequencer.dead or any(file.iterdir()))
+        await dead(live, ["bob"])
+        assert max(fast.door.roots) == max(slow.door.roots) == size

@@ -22,7 +22,7 @@ LOG = LogActor.make().after
 OPENING = Opening(seed("nonce"), "ada@example.org")
 EPHEMERAL = signing_key("ephemeral")
 DELEGATION = LOG.delegate(Purpose.CREATE, OPENING.commitment, EPHEMERAL.public)
-TOKEN = IdentityToken(LOG.log_id, OPENING, DELEGATION, EPHEMERAL)
+TOKEN = IdentityToken(LOG.log_id, OPENING, DELEGATION, EPHEMERAL, seed("token secret"))
 TEXT = TOKEN.export()
 VALUE = cbor2.loads(urlsafe_b64decode(TEXT.removeprefix(TOKEN_PREFIX)))
 
@@ -56,6 +56,7 @@ def test_secrets_stay_out_of_repr() -> None:
     assert EPHEMERAL.seed.hex() not in shown
     assert repr(EPHEMERAL.seed) not in shown
     assert repr(OPENING.nonce) not in shown
+    assert repr(TOKEN.secret) not in shown
 
 
 def test_every_truncation() -> None:

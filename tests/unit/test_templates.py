@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,8 +15,26 @@ from ledger.format.block import MAX_BLOCK_BYTES, Anchor
 from ledger.format.bodies import BlockType
 from ledger.format.cose import Envelope
 from ledger.format.statement import Put, Role, Statement, Terms, sign_statement
-from tests.log.test_parcel import written
-from tests.support.actors import signing_key
+from tests.support.actors import LogActor, User, Written, signing_key
+from tests.support.groups import Group, Member
+from tests.support.memory import MemoryLog
+
+FOUNDING = LogActor.make()
+LOG = FOUNDING.after
+ANCHOR = MemoryLog(FOUNDING.raw).anchor
+
+
+def written() -> Iterator[Written[Any]]:
+    """A block of every type, some with a statement."""
+    ada, bob = User.create(LOG, "ada", ANCHOR), User.create(LOG, "bob", ANCHOR)
+    two = ada.after.add(ANCHOR)
+    team = Group.create("team", ANCHOR, ada.after, {ada.after: Role.ADMIN})
+    people: dict[Member, Role] = {bob.after: Role.MEMBER, two.after: Role.ADMIN}
+    yield from (FOUNDING, LOG.policy(ANCHOR), ada, two, two.after.revoke(ANCHOR, 1))
+    yield from (ada.after.reset(LOG, ANCHOR), ada.after.close(ANCHOR))
+    yield from (team, team.after.update(ANCHOR, ada.after, people))
+    yield team.after.close(ANCHOR, ada.after)
+
 
 WRITTEN = list(written())
 BLOCKS = [one.raw for one in WRITTEN]

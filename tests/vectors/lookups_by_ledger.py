@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ledger.client.light import verify
 from ledger.client.pins import Found, Held, LogView, Standing
 from ledger.client.policy import NOBODY, Policy
-from ledger.errors import MalformedInput, RuleViolation
+from ledger.errors import MalformedInput, NotCosigned, RuleViolation
 from ledger.format import entry
 from ledger.format.lookup import Bundle, Mode, Saved
 from ledger.format.policy import parse_policy
@@ -26,6 +26,8 @@ def _lookup(given: Given) -> Output:
     if (saved.log_id, saved.identifier) != (_hex(given["log_id"]), given["identifier"]):
         raise MalformedInput("R-65.10", "the answer to another question")
     bundle = Bundle.decode(saved.bundle)
+    if bundle.mode == Mode.AUDITED and not given["auditors"]:
+        raise NotCosigned("R-65.9", "no auditors are named")
     auditors = parse_policy(_hex(given["auditors"])) if given["auditors"] else NOBODY
     policy = Policy(Mode(bundle.mode), auditors=auditors)
     held = Held(LogView(saved.log_id))

@@ -6,7 +6,7 @@ The vectors of kind `evidence` show each rule of 80-evidence; here are what no t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -21,7 +21,20 @@ from hypothesis import strategies as st
 
 from ledger.format import entry
 from ledger.format.block import LOG_LABEL
-from ledger.format.evidence import BrokenRule, Evidence
+from ledger.format.evidence import (
+    Body,
+    BrokenRule,
+    Evidence,
+    Fork,
+    Leaf,
+    ShownChain,
+    WrongAnchor,
+    WrongChain,
+    WrongDirectory,
+    WrongEntry,
+    WrongTime,
+)
+from ledger.tree.merkle import leaf_hash
 from tests.support.accuser import Accuser
 from tests.support.actors import signing_key
 from tests.vectors.cases.evidence_trees import honest
@@ -215,6 +228,89 @@ def test_honest_statements_are_never_proven_wrong() -> None:
                 assert judge(found.encode()).outcome == NOTHING
                 told_ += 1
     assert told_ > 20
+
+
+@cache
+def upright() -> Accuser:
+    """An honest log with a group in it."""
+    town = Town.make()
+    world = town.world
+    team = world.admit(town.add())
+    world.admit_policy(world.actor.policy(world.anchor, enrolment=signing_key("enrolment 2")))
+    world.admit(town.ada.revoke(world.anchor, 1), world.now + 1_000)
+    world.admit(team.close(world.anchor, world.users[-1]))
+    return Accuser(world.actor, world.log.entries)
+
+
+class Parts:
+    """True parts of an honest log, in any order."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.log = upright()
+        self.draw = data.draw
+        self.size = 2 * self.number(1, self.log.size // 2)
+
+    def number(self, least: int, most: int) -> int:
+        return self.draw(st.integers(least, most))
+
+    def leaf(self) -> Leaf:
+        return self.log.leaf(self.number(0, self.size - 1), self.size)
+
+    def root(self) -> int:
+        return 2 * self.number(1, self.size // 2) - 1
+
+    def label(self) -> bytes:
+        return self.draw(st.sampled_from(sorted(self.log.told(self.log.size - 1))))
+
+    def chains(self, at: int) -> tuple[ShownChain, ...]:
+        count = self.number(0, 3)
+        mixed = [self.log.shown(self.label(), self.root()) for _ in range(count)]
+        true = self.log.chains(at, *(self.label() for _ in range(count)))
+        return self.draw(st.sampled_from([true, true[:2], tuple(mixed)]))
+
+    def rule(self) -> BrokenRule:
+        before, index = self.root(), self.number(1, self.size - 1)
+        start = self.draw(st.sampled_from([0, before + 1, before]))
+        entries = tuple(self.log.entries[start : index + 1]) or (self.log.entries[index],)
+        shown = self.draw(st.sampled_from([None, self.log.leaf(before, before + 1)]))
+        proof = self.log.consistency(index + 1, self.size)
+        return BrokenRule(self.note, shown, self.chains(before), entries, proof)
+
+    @property
+    def note(self) -> bytes:
+        return self.log.note(self.size)
+
+    def directory(self) -> WrongDirectory:
+        at, label, links = self.root(), self.label(), self.log.told(self.root()).get(self.label())
+        leaves = [(link.index, leaf_hash(link.entry)) for link in links.links] if links else []
+        shown = self.log.shown(label, at, linked=False)
+        other = self.draw(st.sampled_from([None, self.leaf()]))
+        return WrongDirectory(self.note, self.log.leaf(at, self.size), shown, tuple(leaves), other)
+
+    def body(self) -> Body:
+        log, note, old = self.log, self.note, 2 * self.number(1, self.size // 2)
+        proof = log.consistency(old, self.size)
+        root = log.leaf(self.root(), self.size)
+        end = self.draw(st.sampled_from([None, self.leaf()]))
+        bodies: list[Callable[[], Body]] = [
+            lambda: Fork(log.note(2 * self.number(1, 5)), note, log.root(old), proof),
+            lambda: WrongEntry(note, self.leaf()),
+            self.rule,
+            lambda: WrongChain(note, root, self.chains(root.index) or log.chains(1)),
+            self.directory,
+            lambda: WrongAnchor(note, self.leaf(), end=end),
+            lambda: WrongAnchor(note, self.leaf(), log.root(old), proof, end),
+            lambda: WrongTime(note, self.leaf(), end),
+        ]
+        return self.draw(st.sampled_from(bodies))()
+
+
+@settings(max_examples=500)
+@given(st.data())
+def test_no_true_parts_make_a_lie(data: st.DataObject) -> None:
+    parts = Parts(data)
+    verdict = judge(parts.log.file(parts.body()).encode())
+    assert verdict.outcome == NOTHING or verdict.rule == "R-80.9", verdict
 
 
 def test_evidence_about_one_log_is_none_about_another() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.support.variants import variants
 from verifier import shown
 from verifier.blocks import ZERO
-from verifier.errors import Invalid, Malformed, Misbehaviour, Undecided
+from verifier.errors import BrokenRule, Invalid, Malformed, Misbehaviour, Undecided
 from verifier.judge import verdict
 from verifier.lookup import Found, judge_lookup, parse
 from verifier.note import COSIGNATURE, NoteKey
@@ -40,8 +40,9 @@ def vector(name: str) -> dict[str, Any]:
 def judged(name: str, **changes: Any) -> Found:
     fields = vector(name) | changes
     about = bytes.fromhex(fields["lookup"]), bytes.fromhex(fields["log_id"]), fields["identifier"]
-    auditors = fields["auditors"] and parse_policy(bytes.fromhex(fields["auditors"]))
-    return judge_lookup(*about, fields["now"], auditors)
+    files = fields["auditors"], fields.get("witnesses")
+    policies = [data and parse_policy(bytes.fromhex(data)) for data in files]
+    return judge_lookup(*about, fields["now"], *policies)
 
 
 # --- whose fault it is
@@ -138,6 +139,17 @@ def test_cosignatures_of_the_future_do_not_count() -> None:
     fields = vector("audited-nobody")
     with pytest.raises(Invalid, match=r"R-61\.3"):
         judged("audited-nobody", now=fields["now"] - 300_001)
+
+
+def test_witnesses_are_demanded_by_who_names_them() -> None:
+    """Those who cosign here may be the judge's witnesses as well as its auditors, but not both."""
+    them = vector("replay-covered")["auditors"]
+    found = judged("replay-covered", auditors=None, witnesses=them)
+    assert (found.witnessed, found.covered) == (found.head.time // 1000, None)
+    with pytest.raises(BrokenRule, match=r"R-62\.8"):
+        judged("replay", witnesses=them)
+    with pytest.raises(Undecided, match=r"R-62\.5"):
+        judged("replay-covered", witnesses=them)
 
 
 @pytest.mark.parametrize("line", ["log {0} ", "witness spare {1}"])
@@ -275,6 +287,9 @@ def test_audited(tmp_path: Path) -> None:
     assert (code, "undecided" in told, "name yours" in told) == (2, True, True)
     code, told = run("audited", path, *as_of, "--auditors", auditors)
     assert (code, "your auditors replayed" in told, "since leaf 2" in told) == (0, True, True)
+    covered = saved(tmp_path, "replay-covered")
+    code, told = run("audited", covered, *as_of, "--witnesses", auditors)
+    assert (code, "your witnesses saw one tree" in told) == (0, True)
     code, told = run("audited", path, *as_of, "--auditors", path)
     assert (code, "is not a policy" in told) == (2, True)
 

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from random import Random
 from urllib.parse import urlsplit
 
 import pytest
@@ -226,6 +228,36 @@ def test_killed_before_it_persisted(tmp_path: Path) -> None:
         (rival, _) = rivals(LOG, 6)
         assert served.submit(rival.request(5, 8))[0] == 200
         assert served.submit(LOG.request(8, 8))[0] == 422
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """R-62.12, over restarts: one root a size, and never less than what was seen signed."""
+    random, signed = Random(7), dict[int, str]()
+    for _ in range(4):
+        with witnessing(tmp_path, [LOG], code=MAIN) as served, ThreadPoolExecutor(2) as pool:
+            pressing = [pool.submit(press, served, log, signed) for log in rivals(LOG, 1)]
+            time.sleep(0.2 + random.random() * 0.3)
+            served.process.kill()
+            for one in pressing:
+                one.result()
+    assert len(signed) > 10
+    with witnessing(tmp_path, [LOG]) as served:
+        status, body, _ = served.submit(LOG.request(0, 1))
+        assert status == 409
+        assert int(body) >= max(signed)
+
+
+def press(served: Served, log: Submitting, signed: dict[int, str]) -> None:
+    """Submits one checkpoint after the other until nobody answers; notes what was signed."""
+    size = 0
+    with suppress(OSError, HTTPException):
+        while size < 100:
+            status, body, kind = served.submit(log.request(size, min(size + 1, 100)))
+            if status == 200:
+                size += 1
+                assert signed.setdefault(size, log.text(size)) == log.text(size)
+            elif kind == "text/x.tlog.size":
+                size = int(body)
 
 
 def test_a_request_under_way_is_answered_when_it_stops(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_nothing_is_signed_that_could_not_be_put(
         answer = witness.add_checkpoint(LOG.request(5, 8))
         assert (answer.status, signed) == (503, [])
         assert "disk is full" in answer.body
+        witness.store._db = Failing(whole, "SELECT")  # type: ignore[assignment]
+        assert witness.checkpoint(sha256(LOG.origin.encode()).hexdigest()).status == 503
         witness.store._db = whole
         last = witness.store.last(LOG.origin)
         assert last

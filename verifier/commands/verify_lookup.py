@@ -30,6 +30,7 @@ LOUD = (
 KINDS = ("ordinary", "recovery")
 UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
 SAID = "the log said so; auditors, or others who looked, must say whether it said so to everybody"
+WITNESSED = "your witnesses saw one tree; auditors must say whether what stands in it is true"
 COVERED = "your auditors replayed the log up to a tree that holds it: everybody is shown the same"
 
 
@@ -63,6 +64,7 @@ class Verdict:
     type=PolicyFile(),
     help="The policy that names your auditors: an audited answer rests on them.",
 )
+@click.option("--witnesses", type=PolicyFile(), help="The policy of witnesses that you demand.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 @click.option(
     "--as-of",
@@ -74,6 +76,7 @@ def command(
     log_id: bytes,
     identifier: str,
     auditors: Policy | None,
+    witnesses: Policy | None,
     as_json: bool,
     as_of: int | None,
 ) -> int:
@@ -85,7 +88,7 @@ def command(
     is wrong with it, or anybody may have; 2 if it can't be judged.
     """
     now = time.time_ns() // 1_000_000 if as_of is None else as_of
-    verdict = _judge(file, Verdict(identifier, log_id, now), auditors)
+    verdict = _judge(file, Verdict(identifier, log_id, now), auditors, witnesses)
     if as_json:
         click.echo(json.dumps(_fields(verdict), indent=2, ensure_ascii=False))
     else:
@@ -93,11 +96,11 @@ def command(
     return verdict.code
 
 
-def _judge(file: Path, asked: Verdict, auditors: Policy | None) -> Verdict:
+def _judge(file: Path, asked: Verdict, *policies: Policy | None) -> Verdict:
     try:
         with file.open("rb") as opened:
             data = opened.read(SAVED_CAP + 1)
-        found = judge_lookup(data, asked.log_id, asked.identifier, asked.now, auditors)
+        found = judge_lookup(data, asked.log_id, asked.identifier, asked.now, *policies)
     except (Invalid, Misbehaviour, Undecided, OSError) as error:
         return replace(asked, error=error)
     return replace(asked, found=found)
@@ -130,6 +133,7 @@ def _found_fields(found: Found, now: int) -> dict[str, Any]:
         "checkpoint": {"size": head.size, "root": head.root.hex(), "time": head.time},
         "age_ms": now - head.time,
         "covered_at": found.covered,
+        "witnessed_at": found.witnessed,
         "found": state is not None,
         "length": found.part.length,
     }
@@ -219,7 +223,14 @@ def _found_rows(found: Found, now: int) -> Iterator[tuple[str, str]]:
         yield "loud", f"{LOUD[code]}, {_date(at)}"
     yield "checkpoint", f"{head.size:,} entries of {found.origin}"
     yield "as of", f"{_date(head.time)}, {_age(now - head.time)} old"
-    yield "worth", SAID if found.covered is None else COVERED
+    yield "worth", _worth(found)
+
+
+def _worth(found: Found) -> str:
+    """What a client may believe of it (specs/60)."""
+    if found.covered is not None:
+        return COVERED
+    return SAID if found.witnessed is None else WITNESSED
 
 
 def _date(ms: int) -> str:

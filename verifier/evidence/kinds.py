@@ -40,8 +40,6 @@ def entry(body: OneLeaf, log: Log) -> Finding:
     """R-80.4."""
     tree, leaf = log.tree(body.note), body.leaf
     tree.require(leaf)
-    if leaf.at == 0:
-        raise Malformed("R-80.4", "leaf 0 is what the log id names")
     try:
         kind, _, content = open_entry(leaf.entry)
         if kind == 0:
@@ -134,7 +132,7 @@ def anchor(body: Anchored, log: Log) -> Finding:
 def _anchored(tree: Tree, leaf: Leaf) -> tuple[int, Block]:
     """The time of a leaf, and its block, which has an anchor."""
     kind, time, content = tree.entry(leaf)
-    if kind != 0 or leaf.at == 0:
+    if kind != 0:
         raise Malformed("R-80.8", f"leaf {leaf.at} has no anchor")
     with required("R-80.2"):
         block = Block._make(parse_block(content, ZERO)[0])

@@ -12,7 +12,7 @@ from ledger.format.evidence import Evidence, ShownChain, WrongChain, WrongDirect
 from ledger.format.lookup import Link
 from ledger.tree.merkle import leaf_hash
 from tests.support.accuser import Accuser, directory_of
-from tests.support.actors import LogActor
+from tests.support.actors import LogActor, User, signing_key
 from tests.support.lookups import Told
 from tests.vectors.case import Case
 from tests.vectors.cases.evidence_places import after, created, ghost
@@ -28,6 +28,7 @@ def cases() -> Iterator[Case]:
     yield from chains()
     yield from framed_chains()
     yield from contexts()
+    yield from moved_policies()
     yield from directories()
     yield from framed_directories()
 
@@ -164,6 +165,26 @@ def contexts() -> Iterator[Case]:
     yield nothing("chain-absent-own", "R-80.6", "chain-no-log", shows, found)
 
 
+def moved_policies() -> Iterator[Case]:
+    """An honest log of two policies, between which Eve came in."""
+    world = honest()
+    eve = User.create(world.actor, EVE, world.anchor, label=label_of(EVE))
+    world.admit(eve)
+    again = world.actor.policy(world.anchor, enrolment=signing_key("enrolment 3"))
+    world.admit_policy(again)
+    accuser = Accuser(world.actor, world.log.entries)
+    right = accuser.wrong_chain(accuser.size - 1, label_of(EVE))
+    body = right.body
+    assert isinstance(body, WrongChain)
+    own, mine = body.chains
+    create, first, second = own.part.links
+    links = (create, replace(first, index=11), second)
+    framed = replace(own, part=replace(own.part, links=links))
+    shows = "The finder moves the first policy behind Eve: the log's state at the end is the same."
+    changed = replace(right, body=replace(body, chains=(framed, mine)))
+    yield nothing("chain-moved-policy", "R-80.6", "chain-enrolment", shows, changed)
+
+
 def directories() -> Iterator[Case]:
     """R-80.7: lies."""
     world, told = teller()
@@ -243,7 +264,7 @@ def framed_directories() -> Iterator[Case]:
     shows = "Somebody is absent, and the leaf is another's."
     yield wrong("nobody", shows, "hides-all", chain=absent, blocks=(), other=accuser.leaf(4))
     shows = "The leaf that is hidden never stood in this tree: the finder made it."
-    forged = after(world, ghost(world)).entries[END]
+    forged = after(world, world.users[2].add(world.anchor).raw).entries[END]
     stray: Evidence = replace(
         right, body=replace(body, other=replace(accuser.leaf(8), entry=forged))
     )

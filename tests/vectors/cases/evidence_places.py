@@ -100,9 +100,16 @@ def batches() -> Iterator[Case]:
     shows = "The directory root is of its batch's time."
     found = one.broken_rule(end + 1, chained=False)
     yield nothing("batch-honest", "R-80.5", "batch-two-times", shows, found)
-    shows = "Chains are given where none are needed."
+    shows = "Two batches, each of its own time, are passed off as one."
     body = back.body
     assert isinstance(body, BrokenRule)
+    whole = Accuser(world.actor, world.log.entries)
+    both = BrokenRule(
+        whole.note(), whole.leaf(3, 4), (), tuple(whole.entries[4:7]), whole.consistency(7)
+    )
+    found = replace(back, body=both)
+    yield nothing("batch-of-two", "R-80.5", "batch-two-times", shows, found)
+    shows = "Chains are given where none are needed."
     more = replace(back, body=replace(body, chains=one.chains(end - 1)))
     yield nothing("batch-chains", "R-80.5", "batch-back", shows, more)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ledger.format.bodies import Limits
 from ledger.format.evidence import Evidence, WrongStatement
 from ledger.format.statement import Role
 from tests.support.accuser import Accuser
@@ -21,6 +22,7 @@ from tests.vectors.world import World
 def cases() -> Iterator[Case]:
     yield from lies()
     yield from devices()
+    yield from moved_policies()
     yield from frames()
 
 
@@ -114,6 +116,31 @@ def devices() -> Iterator[Case]:
     shows = "That, and the author's chain is shown by an older directory root."
     framed = replace(right, body=replace(body, chains=(own, group, older)))
     yield nothing("said-older-author", "R-80.10", "said-revoked", shows, framed)
+
+
+def moved_policies() -> Iterator[Case]:
+    """An honest log that raises its limits before a group grows, and once more afterwards."""
+    town = Town.make(Limits(max_members=2))
+    world, limits = town.world, town.world.actor.limits
+    raised = (replace(limits, max_members=members) for members in (3, 4))
+    world.admit_policy(world.actor.policy(world.anchor, limits=next(raised)))
+    world.admit(town.add())
+    world.admit_policy(world.actor.policy(world.anchor, limits=next(raised)))
+    right = told(world, authors=(town.ada.label,))
+    shows = "The limits were raised just before."
+    yield nothing("said-raised", "R-80.10", "said-member", shows, right)
+    body = right.body
+    assert isinstance(body, WrongStatement)
+    own, group, ada = body.chains
+    create, first, second = own.part.links
+    links = (create, replace(first, index=second.index - 1), second)
+    framed = replace(own, part=replace(own.part, links=links))
+    shows = "That, and the finder moves the policy behind: the state at the end is the same."
+    moved = replace(right, body=replace(body, chains=(framed, group, ada)))
+    yield nothing("said-moved-policy", "R-80.10", "said-member", shows, moved)
+    shows = "The finder makes up a statement that can't be read."
+    made_up = replace(right, body=replace(body, statements=(*body.statements[:-1], b"made up")))
+    yield nothing("said-made-up", "R-80.10", "said-unread", shows, made_up)
 
 
 def frames() -> Iterator[Case]:

@@ -241,7 +241,7 @@ def entries() -> Iterator[Case]:
     yield wrong("honest", "R-80.4", "entry-end", shows, closed.wrong_entry(end))
     shows = "A directory root, as every tree ends with one."
     yield wrong("root", "R-80.4", "entry-end", shows, closed.wrong_entry(closed.size - 1))
-    shows = "Leaf 0 has the log's first block, which verifies under no log id."
+    shows = "Leaf 0 has the log's first block, which is signed for no log id."
     yield wrong("first", "R-80.4", "entry-signature", shows, closed.wrong_entry(0))
     yield from _leaves(accused["signature"].wrong_entry(end), accused["signature"], closed)
 
@@ -308,6 +308,10 @@ def anchors() -> Iterator[Case]:
     yield wrong("other-end", "block", "The leaf is another one than the anchor's last.", moved)
     both = replace(found, body=replace(body, root=inner.root(7), consistency=inner.consistency(7)))
     yield wrong("both", "block", "Root and leaf are given.", both)
+    other = fork.wrong_anchor(end, root=True)
+    assert isinstance(other.body, WrongAnchor)
+    other = replace(other, body=replace(other.body, end=fork.leaf(world.anchor.size - 1)))
+    yield wrong("root-and-end", "root", "The anchor's last leaf is given beside the root.", other)
     more = replace(found, body=replace(body, consistency=inner.consistency(7)))
     yield wrong("proof", "block", "A proof is given that belongs to no root.", more)
     found = beyond.wrong_anchor(end)
@@ -321,8 +325,12 @@ def anchors() -> Iterator[Case]:
     yield wrong("made-up", "root", "Nothing leads from the root to the checkpoint.", other)
     shows = "The anchor is outside of the log: its author, or the finder, may have lied."
     outside = replace(honest_.leaf(end), entry=fork.entries[end])
-    stray = replace(body, note=honest_.note(), leaf=outside)
+    proof = honest_.consistency(world.anchor.size)
+    stray = replace(body, note=honest_.note(), leaf=outside, consistency=proof)
     yield nothing("anchor-outside", "R-80.2", "anchor-root", shows, replace(found, body=stray))
+    shows = "The log's first block is anchored in the empty tree, and no other is."
+    create = replace(found, body=WrongAnchor(fork.note(), fork.leaf(0)))
+    yield wrong("of-create", "0", shows, create)
     shows = "A directory root has no anchor."
     root = replace(found, body=replace(body, leaf=fork.leaf(end - 1)))
     yield wrong("of-root", "root", shows, root)

@@ -138,7 +138,7 @@ def tokens() -> Iterator[Case]:
     opening = Opening(seed("opening"), "ada@example.org")
     ephemeral = signing_key("token")
     delegation = log.delegate(Purpose.CREATE, opening.commitment, ephemeral.public)
-    text = IdentityToken(log.log_id, opening, delegation, ephemeral).export()
+    text = IdentityToken(log.log_id, opening, delegation, ephemeral, seed("token secret")).export()
     yield ok("token", "enrol", "A token to enrol Ada with.", token=text)
     value = cbor2.loads(urlsafe_b64decode(text.removeprefix(TOKEN_PREFIX)))
 
@@ -158,6 +158,8 @@ def tokens() -> Iterator[Case]:
         ("control", "R-36.5", "A newline in the identifier.", changed(2, "ada\n")),
         ("other-key", "R-52.1", "The key was not delegated to.", changed(5, bytes(32))),
         ("short-seed", "R-10.4", "A seed of 31 bytes.", changed(5, bytes(31))),
+        ("short-secret", "R-10.4", "A token secret of 31 bytes.", changed(6, bytes(31))),
+        ("no-secret", "R-10.4", "No token secret.", spelled(cbor2.dumps(value[:6]))),
         ("trailing", "R-10.2", "A byte follows.", spelled(cbor2.dumps(value) + b"\x00")),
         ("no-prefix", "R-10.1", "The prefix is missing.", text.removeprefix(TOKEN_PREFIX)),
         ("no-base64", "R-10.2", "A character that is not base64.", text + "~"),
