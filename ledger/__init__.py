@@ -1,13 +1,21 @@
 """Keyroll, a key transparency log for end-to-end encryption: the log, its server and its clients.
 
-What an application needs is importable from here. A person's device follows the log, verifying
-every entry itself, and writes:
+What an application needs is importable from here. `Keyroll` is the one door to it:
+
+    from ledger import IdentityToken, Keyroll, Status
+
+    async with Keyroll.open("ada", "https://log.example.com", log_id) as me:
+        if me.status is Status.NEEDS_REGISTRATION:
+            await me.register(IdentityToken.parse(text))        # from the application's server
+        sealed = await me.encrypt(b"hello", users=["bob@example.org"])
+
+Who would rather follow the whole log, verifying every entry, has the parts that it is made of:
 
     from ledger import FileVault, Group, IdentityToken, Log, Role, User
 
     async with Log.connect("https://log.example.com", log_id, "replica.db") as log:
         await log.sync()
-        token = IdentityToken.parse(text)                       # from the application's server
+        token = IdentityToken.parse(text)
         ada = await User.register(log, token, FileVault(Path("account")))
         phone = await ada.add_device()
         await ada.revoke_devices(phone.signing.public)
@@ -33,12 +41,15 @@ if TYPE_CHECKING:
     from ledger.client.handover import Offer, Request
     from ledger.client.light_session import LightLog
     from ledger.client.policy import Policy
+    from ledger.client.recovery import RecoveryCode
     from ledger.client.replica import Replica
+    from ledger.client.sdk import Keyroll, Status
     from ledger.client.session import Log
     from ledger.client.transport import HttpTransport
     from ledger.client.user import User
     from ledger.format.identity import IdentityToken
     from ledger.format.statement import Role
+    from ledger.seal.lock import Lock
 
 __version__ = "0.1.0"
 
@@ -51,14 +62,18 @@ __all__ = [
     "Group",
     "HttpTransport",
     "IdentityToken",
+    "Keyroll",
     "LightLog",
+    "Lock",
     "Log",
     "MemoryVault",
     "Offer",
     "Policy",
+    "RecoveryCode",
     "Replica",
     "Request",
     "Role",
+    "Status",
     "User",
 ]
 
@@ -71,14 +86,18 @@ _PLACES = {
     "Group": "ledger.client.group",
     "HttpTransport": "ledger.client.transport",
     "IdentityToken": "ledger.format.identity",
+    "Keyroll": "ledger.client.sdk",
     "LightLog": "ledger.client.light_session",
+    "Lock": "ledger.seal.lock",
     "Log": "ledger.client.session",
     "MemoryVault": "ledger.client.account",
     "Offer": "ledger.client.handover",
     "Policy": "ledger.client.policy",
+    "RecoveryCode": "ledger.client.recovery",
     "Replica": "ledger.client.replica",
     "Request": "ledger.client.handover",
     "Role": "ledger.format.statement",
+    "Status": "ledger.client.sdk",
     "User": "ledger.client.user",
 }
 

@@ -113,6 +113,15 @@ class Refused(TransportError):
         self.detail = detail
 
 
+class ReleaseWaits(TransportError):
+    """A recovery that its owner's devices may still stop, until `due` (ms since 1970)."""
+
+    def __init__(self, due: int, now: int) -> None:
+        seconds = max(0, due - now) // 1_000
+        super().__init__(f"the recovery has begun, and waits: do the same again in {seconds} s")
+        self.due = due
+
+
 class Busy(TransportError):
     """The queue is full. Try again after `retry_after` seconds."""
 

@@ -18,6 +18,7 @@ import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 
+from ledger.durable import sync_directory
 from ledger.errors import UsageError
 
 PREFIX = "keyroll-key-1."
@@ -67,15 +68,6 @@ def read(path: Path) -> bytes:
     if mode & _OTHERS:
         raise UsageError(f"others can read {path}: run chmod 600 {path}")
     return _parse(path, data)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(path: Path, data: bytes) -> bytes:

@@ -20,7 +20,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-ALL_BUT_CLI = "errors format tree rules log store seal client app server recovery demo keyfile localfile __init__"
+ALL_BUT_CLI = (
+    "errors format tree rules log store seal client app server recovery demo"
+    " keyfile localfile durable settings __init__"
+)
 
 # What each part of `ledger` may import beside itself; `a.b` admits that one module of `a`.
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
@@ -31,14 +34,16 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "tree": "errors",
         "rules": "errors format tree",
         "log": "errors format tree rules seal store.port",
-        "store": "errors format tree rules log.commit log.planner",
+        "store": "errors format tree rules log.commit log.planner durable",
         "seal": "errors format tree",
-        "keyfile": "errors",
+        "durable": "",
+        "settings": "errors",
+        "keyfile": "errors durable",
         "localfile": "errors",
-        "client": "errors format tree rules log seal app localfile",
+        "client": "errors format tree rules log seal app localfile durable",
         "app": "errors format tree rules log seal client keyfile localfile",
-        "recovery": "errors format seal keyfile localfile",
-        "server": "errors format tree rules log store seal app keyfile __init__",
+        "recovery": "errors format seal keyfile localfile settings",
+        "server": "errors format tree rules log store seal app keyfile durable settings __init__",
         "demo": ALL_BUT_CLI,
         "cli": ALL_BUT_CLI,
         "__init__": "errors format tree rules log seal client app localfile",

@@ -53,7 +53,7 @@ _COMMANDS = {
     "lock": "Put your account under a passphrase, or change it",
     "unlock": "Take the passphrase off your account",
     "recovery": "Make a way back in, for the day when all devices are lost",
-    "recover": "Begin on a new machine with a recovery code",
+    "recover": "Begin on a new machine with a recovery code, or by e-mail",
     "reset": "Begin again after all devices were lost",
     "close": "End your chain",
     "sync": "Replay what is new in the log",

@@ -10,9 +10,9 @@ import click
 
 from ledger.cli.person import Person, person_command, tell_evidence
 from ledger.cli.words import example, print_json
-from ledger.client.account import write_secretly
 from ledger.client.gossip import Accepted, Comparison, Verdict, checkpoint_of, compare
 from ledger.client.transport import HttpTransport
+from ledger.durable import write_secretly
 from ledger.errors import LogMisbehaved, StoreError, UsageError
 from ledger.format.note import MAX_NOTE_BYTES
 
@@ -28,7 +28,13 @@ def checkpoint() -> None:
 
 
 @checkpoint.command(epilog=example("keyroll checkpoint export -o mine.checkpoint"))
-@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="A file.")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to; else to standard output.",
+)
 @person_command
 async def export(person: Person, out: Path | None) -> None:
     """Give out the newest checkpoint that you accepted, as it was received.

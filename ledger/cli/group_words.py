@@ -89,7 +89,7 @@ def _reason_facts(reason: Reason) -> dict[str, object]:
     }
 
 
-def way_facts(way: Because, label: bytes) -> dict[str, object]:
+def way_facts(way: Because) -> dict[str, object]:
     return {
         "through": way.through.hex() if way.through else None,
         "deeds": [deed_facts(deed) for deed in way.deeds],

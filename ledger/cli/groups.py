@@ -199,7 +199,7 @@ async def why(person: Person, group: str, who: str) -> None:
         opened, label = find_group(user, group), find(user, who)
         ways = await opened.why(label)
         if person.as_json:
-            print_json({"label": label.hex(), "ways": [way_facts(way, label) for way in ways]})
+            print_json({"label": label.hex(), "ways": [way_facts(way) for way in ways]})
             return
         for way in ways:
             print_way(user, way, label)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from ledger.cli.person import Person, person_command
+from ledger.cli.recovery_mail import mail
+from ledger.cli.recovery_service import init, serve
 from ledger.cli.words import example
 from ledger.client.recovery import add_code
 
@@ -12,6 +14,10 @@ from ledger.client.recovery import add_code
 @click.group()
 def recovery() -> None:
     """Ways back in, for the day when all devices are lost."""
+
+
+for command in (mail, init, serve):
+    recovery.add_command(command)
 
 
 @recovery.command(epilog=example("keyroll recovery code"))

@@ -53,12 +53,12 @@ def serve(
     if confirm_restored:
         confirm(home.log)
     config = _chosen(home.config(), host, port, workers)
-    _log_to_stderr(config.logging)
+    log_to_stderr(config.logging)
     calm_collector()
     try:
         asyncio.run(_serve(home, config, confirm_idle))
     finally:
-        _let_go(sys.stderr)
+        let_go(sys.stderr)
 
 
 async def _serve(home: Home, config: Config, confirm_idle: bool) -> None:
@@ -84,7 +84,8 @@ def _chosen(config: Config, host: str | None, port: int | None, workers: int | N
     return replace(config, server=server)
 
 
-def _log_to_stderr(chosen: LoggingConfig) -> None:
+def log_to_stderr(chosen: LoggingConfig) -> None:
+    """Have structlog write there, as it was chosen."""
     level = logging.getLevelNamesMapping()[chosen.level.upper()]
     renderer: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
@@ -106,7 +107,7 @@ def _log_to_stderr(chosen: LoggingConfig) -> None:
     )
 
 
-def _let_go(stream: TextIO) -> None:
+def let_go(stream: TextIO) -> None:
     """What can't be written any more must not turn a good end into a bad exit code."""
     try:
         stream.flush()

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from ledger.durable import write_secretly
 from ledger.errors import MalformedInput, StoreError, UsageError
 from ledger.format.bodies import DeviceKeys, DeviceKind
 from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
@@ -242,20 +243,3 @@ class FileVault:
         if is_locked(data) != bool(self._lock):
             raise UsageError(f"{self._path} is {'not ' if self._lock else ''}locked (R-94.4)")
         return self._lock.open(data) if self._lock else data
-
-
-def write_secretly(path: Path, data: bytes) -> None:
-    """Put `data` in place of the file `path`, durably and with mode 0600. Raises `OSError`."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

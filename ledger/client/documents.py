@@ -9,7 +9,8 @@
 Every key that something is sealed to comes from a lookup that was verified, a minute ago at most.
 Nothing is sealed to anybody whom the log tells something loud of, until the caller accepted it
 (`NotAccepted` carries who and what, `light.accept` accepts), nor to a group that is stale, nor to
-who is not there. Who wrote what is opened was signed by a device of theirs.
+who is not there. A stale group whose admin this user is gets new keys first. Who wrote what is
+opened was signed by a device of theirs.
 
 A session is one secret for many resources: `begin` one for a chat, or let `encrypt` do so for a
 document of its own. The sealed bytes may lie anywhere; who may open them lies with the server.
@@ -38,6 +39,7 @@ from ledger.client.group_keys import GroupKeys
 from ledger.client.light_groups import LightGroups
 from ledger.client.light_session import LightLog
 from ledger.client.pins import Pin
+from ledger.client.rotation import renew
 from ledger.client.user import User
 from ledger.errors import (
     BadSignature,
@@ -168,12 +170,15 @@ class Documents:
         held = self._sessions.get(preamble.session)
         if held and held.commitment == preamble.commitment:
             return held
-        for box in await self._boxes(preamble.session):
-            opened = await self._opened(box, preamble)
-            if opened:
-                self._sessions[opened.id] = opened
-                return opened
-        raise NotForYou("this is not for you: no box of its session opens it")
+        boxes = await self._boxes(preamble.session)
+        opened = await self._opened_first(boxes, preamble)
+        if boxes and opened is None:  # to keys that are newer than what was seen here, perhaps
+            await self._user.log.sync()
+            opened = await self._opened_first(boxes, preamble)
+        if opened is None:
+            raise NotForYou("this is not for you: no box of its session opens it")
+        self._sessions[opened.id] = opened
+        return opened
 
     # --- data, and files
 
@@ -301,11 +306,20 @@ class Documents:
             if key is None:
                 raise UsageError(f"the group {label.hex()} is closed")
             if view.reasons:
-                raise UsageError(
-                    f"the group {label.hex()} is stale (R-56.11): have an admin rotate its keys"
-                )
+                key = await self._renewed(label)
             boxes.append(_box(session, label, key))
         return boxes
+
+    async def _renewed(self, label: bytes) -> bytes:
+        """The key of a group that was stale (R-56.11), once it is not any more."""
+        await self._user.log.sync()
+        await renew(self._user, label)
+        view = await self._groups.view(label)
+        if view.reasons or view.state.encryption is None:
+            raise UsageError(
+                f"the group {label.hex()} is stale (R-56.11): have an admin rotate its keys"
+            )
+        return view.state.encryption
 
     async def _hand_in(self, session: Session, boxes: Iterable[SessionBox]) -> None:
         distinct = list({box.place: box for box in boxes}.values())
@@ -332,6 +346,16 @@ class Documents:
             raise
         boxes = SessionAnswer.decode(data).boxes
         return sorted(boxes, key=lambda box: box.holder != self._user.label)
+
+    async def _opened_first(
+        self, boxes: Iterable[SessionBox], preamble: Preamble
+    ) -> Session | None:
+        """By whichever box opens."""
+        for box in boxes:
+            opened = await self._opened(box, preamble)
+            if opened:
+                return opened
+        return None
 
     async def _opened(self, box: SessionBox, preamble: Preamble) -> Session | None:
         """R-92.3: what is in a box, if it is the secret; a box may hold anything."""

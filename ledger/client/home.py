@@ -7,6 +7,8 @@
     HOME/trust.db        pins, for who looks up: see `ledger.client.trust`
     HOME/witnesses.policy, HOME/auditors.policy
                          whom this person asks to cosign (62-witnesses), if they are there
+    HOME/recovery        a recovery by e-mail that was begun and waits
+    HOME/service.json    the recovery service, and until when its events were looked at
     HOME/evidence/       what proves that the log lied (80-evidence), if it was caught
 
 >>> home = Home(Path("~/.keyroll").expanduser())                 # doctest: +SKIP
@@ -27,7 +29,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ledger.client import light, light_evidence
-from ledger.client.account import FileVault, write_secretly
+from ledger.client.account import FileVault
 from ledger.client.asking import Asking
 from ledger.client.contacts import Contacts
 from ledger.client.gossip import Accepted
@@ -39,6 +41,7 @@ from ledger.client.replica_tree import ReplicaTree
 from ledger.client.session import Log
 from ledger.client.text import parse_log_id
 from ledger.client.trust import Trust
+from ledger.durable import write_secretly
 from ledger.errors import LogMisbehaved, MalformedInput, StoreError, UsageError
 from ledger.format.evidence import Evidence
 from ledger.format.lookup import Link, Mode
@@ -65,6 +68,11 @@ class Home:
     def vault(self) -> FileVault:
         """Where the account is kept."""
         return FileVault(self.path / "account", self.lock)
+
+    @property
+    def recovery(self) -> Path:
+        """Where a recovery by e-mail that was begun here is kept."""
+        return self.path / "recovery"
 
     def make(self) -> None:
         """Make the directory, for its owner only."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -100,7 +101,7 @@ async def add_code(user: User) -> RecoveryCode:
     code = RecoveryCode.generate()
     device = code.device(user.log.log_id)
     await user.add_device(device)
-    _forget(user, device)
+    forget(user, device)
     return code
 
 
@@ -111,26 +112,33 @@ async def recover(
 
     After a crash, do the same again. Raises `UsageError` if the code is no live device of theirs.
     """
-    rescuer = code.device(log.log_id)
+    return await recover_as(log, token, (code.device(log.log_id),), vault)
+
+
+async def recover_as(
+    log: Asking[Known], token: IdentityToken, rescuers: Sequence[DeviceSecret], vault: Vault
+) -> User:
+    """`recover`, by whichever of these recovery devices is live."""
     account = vault.load()
     if account is None:
         await log.sync()
-        account = Account(log.log_id, await log.identify(token), (rescuer,))
+        account = Account(log.log_id, await log.identify(token), tuple(rescuers))
         vault.save(account)
     await log.sync()
     user = User(log, vault)
     state = log.replica.user(user.label)
-    if state is None or state.device(rescuer.signing.public) is None:
-        raise UsageError("this code is no live device of that person: was it revoked?")
+    live = [one for one in rescuers if state and state.device(one.signing.public)]
+    if not live:
+        raise UsageError("this is no live recovery device of that person: was it revoked?")
     made = [device for device in account.devices if device.kind == DeviceKind.ORDINARY]
     device = made[-1] if made else DeviceSecret.generate()
     user.writer.keep(user.account.with_keys(devices=(device,)))
     await user.add_device(device)
-    _forget(user, rescuer)
+    forget(user, *rescuers)
     return user
 
 
-def _forget(user: User, device: DeviceSecret) -> None:
-    """Let go of a device whose secrets are to lie elsewhere."""
-    remaining = tuple(one for one in user.account.devices if one != device)
+def forget(user: User, *devices: DeviceSecret) -> None:
+    """Let go of devices whose secrets are to lie elsewhere."""
+    remaining = tuple(one for one in user.account.devices if one not in devices)
     user.writer.keep(replace(user.account, devices=remaining))

@@ -26,15 +26,18 @@ from ledger.client.documents import FRESH, HEAD_BYTES, Document, Documents, pars
 from ledger.client.group import Group
 from ledger.client.home import Home
 from ledger.client.lookup_log import LookupLog
+from ledger.client.mail_recovery import Ask, MailRecovery, recover_by_mail
 from ledger.client.pins import Alarm, Found, Pin
 from ledger.client.policy import Policy
 from ledger.client.recovery import RecoveryCode, add_code, recover
+from ledger.client.rotation import renew
 from ledger.client.transport import HttpTransport
 from ledger.client.user import User
 from ledger.errors import DeviceGone, NotAccepted, UsageError
 from ledger.format.identity import IdentityToken
 from ledger.format.statement import Role
 from ledger.rules.membership import Kind
+from ledger.rules.state import GroupState
 from ledger.seal.lock import Lock
 from ledger.seal.stream import Session
 
@@ -120,10 +123,60 @@ class Keyroll:
         await recover(self._log, token, code, self._home.vault)
         await self.refresh()
 
+    @asynccontextmanager
+    async def mail_recovery(self, url: str) -> AsyncIterator[MailRecovery]:
+        """This person's records at the recovery service at `url`: what happened, stop, remove."""
+        async with HttpTransport(url) as service:
+            yield MailRecovery(self.user, service)
+
+    async def enrol_mail(
+        self,
+        url: str,
+        token: IdentityToken,
+        ask: Ask,
+        *,
+        passphrase: str | None = None,
+        delay: int = 0,
+    ) -> None:
+        """A way back in by e-mail; `ask` a person for the code. A release waits `delay` seconds."""
+        async with self.mail_recovery(url) as way:
+            begun = await way.begin(token, passphrase=passphrase, delay=delay)
+            await way.finish(begun, await ask())
+
+    async def recover_by_mail(
+        self, url: str, token: IdentityToken, ask: Ask, *, passphrase: str | None = None
+    ) -> None:
+        """`recover`, by a code that comes by mail. After `ReleaseWaits`, do it again in time."""
+        place, vault = self._home.recovery, self._home.vault
+        async with HttpTransport(url) as service:
+            await recover_by_mail(
+                self._log, service, token, vault, place, ask, passphrase=passphrase
+            )
+        await self.refresh()
+
     @cached_property
     def user(self) -> User:
         """The person: devices, user keys. Raises `UsageError` before there is one."""
         return User(self._log, self._home.vault)
+
+    async def revoke_device(self, *signing: bytes) -> list[bytes]:
+        """Take out the devices with these signing keys: they read nothing that is sealed later.
+
+        The user key is rotated, and at once the groups of `rotate_groups`, whose labels are
+        returned. After an error, do it again.
+        """
+        await self.user.revoke_devices(*signing)
+        return await self.rotate_groups()
+
+    async def rotate_groups(self) -> list[bytes]:
+        """Give new keys to the stale groups that were seen here and have this person as an admin.
+
+        Other admins do so when they next seal something to them; until then nobody can.
+        """
+        await self._log.sync()
+        pins = [self._log.trust.pin(label) for label in self._log.trust.labels()]
+        seen = [pin.label for pin in pins if pin and isinstance(pin.chain.state, GroupState)]
+        return [one for label in seen for one in await renew(self.user, label)]
 
     # --- documents and messages
 
@@ -157,12 +210,15 @@ class Keyroll:
             await self.lookup(author)
         return await self.documents.decrypt(sealed, author=author)
 
+    async def session(self, sealed: bytes) -> Session:
+        """The session that something was sealed in, to `encrypt` an answer in."""
+        return await self.documents.session(parse_preamble(sealed[:HEAD_BYTES]))
+
     async def share(
         self, sealed: bytes, users: Iterable[str] = (), groups: Iterable[bytes] = ()
     ) -> None:
         """Let these read it too, and all that its session holds."""
-        session = await self.documents.session(parse_preamble(sealed[:HEAD_BYTES]))
-        await self.documents.share(session, users, groups)
+        await self.documents.share(await self.session(sealed), users, groups)
 
     # --- people and groups
 

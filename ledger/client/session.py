@@ -30,12 +30,14 @@ from ledger.client.asking import Asking, Progress
 from ledger.client.charge import Charge
 from ledger.client.full_evidence import Trial, of_rollback, of_statement
 from ledger.client.inquiry import in_time
+from ledger.client.light_evidence import proof_of_fork
 from ledger.client.policy import Policy
 from ledger.client.replica import Replica
 from ledger.client.replica_tree import ReplicaTree
 from ledger.client.transport import HttpTransport, Transport
 from ledger.client.verify import Claim
 from ledger.errors import (
+    KeyrollError,
     LogMisbehaved,
     NotCosigned,
     NotFresh,
@@ -292,7 +294,11 @@ class Log(Asking[Replica]):
             label = blocks.parse(submission.block).label
             self._admitted(label, Link(index, entry.block(time, submission.block)))
         self._learn(claim)
-        await self.sync(beyond=index)
+        try:
+            await self.sync(beyond=index)
+        except LogMisbehaved as caught:
+            caught.proof = caught.proof or await in_time(self._two_shown(claim))
+            raise
         if self.replica.entry(index) != entry.block(time, submission.block):
             evidence = {"checkpoint": note, "shown": self.replica.note, "block": submission.block}
             detail = "an admitted block is not in the tree shown"
@@ -300,6 +306,15 @@ class Log(Asking[Replica]):
             error.proof = await of_rollback(self.replica, claim)
             raise error
         return admitted
+
+    async def _two_shown(self, claim: Claim) -> bytes | None:
+        """The evidence file, if the checkpoint of an admission is not of the tree shown to all."""
+        try:
+            note, log = await self._transport.checkpoint(), self.replica.log
+            shown = verify.signed_claim(note, log, self.policy, self.clock())
+        except KeyrollError:
+            return None
+        return await proof_of_fork(claim, shown, self.replica.entry(0), self._transport)
 
     def _learn(self, claim: Claim) -> None:
         """Remember a claim that may be synced to: one that enough witnesses have cosigned."""

@@ -192,6 +192,10 @@ class HttpTransport:
     async def grant(self, request: bytes) -> None:
         await self._ask(GRANTS_PATH, 0, request)
 
+    async def post(self, path: str, body: bytes, limit: int) -> bytes:
+        """The answer, of at most `limit` bytes, of another service that answers as a log does."""
+        return await self._ask(path, limit, body)
+
     async def _ask(self, path: str, limit: int, body: bytes | None = None) -> bytes:
         """One question, asked again after a pause while nothing came of it."""
         pause = _FIRST_PAUSE

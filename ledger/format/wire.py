@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
 
+import cbor2
+
 from ledger.errors import BadSignature, MalformedInput, RuleViolation
 from ledger.format import cose
 from ledger.format.bodies import (
@@ -204,7 +206,8 @@ class SubmitAnswer:
         return cls(_note(f[0]), tuple(map(_parse_verdict, verdicts)))
 
     def encode(self) -> bytes:
-        return encode([self.checkpoint, [verdict.to_value() for verdict in self.verdicts]])
+        # Types as the fields say; the strict encoder would check them all once more.
+        return cbor2.dumps([self.checkpoint, [verdict.to_value() for verdict in self.verdicts]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,11 +357,23 @@ class Sequencer:
             await asyncio.sleep(0)
 
     def _take_ready(self, taken: int = 0) -> list[_Waiting]:
-        """What is ready, as far as a batch has room that has `taken` some already."""
-        count = self._settings.max_batch - taken
-        batch = self._ready[:count]
-        del self._ready[:count]
+        """What is ready, as far as a batch has room that has `taken` some already.
+
+        The blocks of a small request stay together: one checkpoint then proves them all.
+        """
+        ready = self._ready
+        most = min(self._settings.max_batch - taken, len(ready))
+        least = max(most - MAX_JOBS, 0 if taken else 1)
+        whole = (at for at in range(most, least - 1, -1) if not self._parts(at))
+        count = next(whole, most)
+        batch = ready[:count]
+        del ready[:count]
         return batch
+
+    def _parts(self, at: int) -> bool:
+        """Whether the request of the block at place `at` of those ready began before it."""
+        ready = self._ready
+        return 0 < at < len(ready) and ready[at - 1].request is ready[at].request
 
     async def _finish_and_go_on(self, draft: _Draft, commit: Commit) -> Receipts:
         """Finish a batch, and plan the next one ahead while the disk is busy with it."""

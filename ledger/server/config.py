@@ -10,14 +10,10 @@ default; an unknown one is an error, so that no typo goes unnoticed.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
-from limits import parse as parse_rate
-
+from ledger import settings
 from ledger.errors import UsageError
 
 FILE_NAME = "config.toml"
@@ -159,59 +155,20 @@ TEMPLATE = """\
 
 def read(path: Path) -> Config:
     """The configuration in a file. Raises `UsageError`."""
-    try:
-        return parse(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+    return _checked(settings.read(Config, path), str(path))
 
 
 def parse(text: str, name: str) -> Config:
     """The configuration that `text` spells; `name` is for error messages. Raises `UsageError`."""
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name} is not TOML: {error}") from error
-    for key, values in found.items():
-        if key not in _SECTIONS or not isinstance(values, dict):
-            raise UsageError(f"{name}: there is no section [{key}]")
-    config = Config(**{key: _section(key, found.get(key, {}), name) for key in _SECTIONS})
-    _check(config, name)
-    return config
-
-
-_SECTIONS: dict[str, type[Any]] = {
-    "server": ServerConfig,
-    "sequencer": SequencerConfig,
-    "rates": RateConfig,
-    "statements": StatementsConfig,
-    "witnesses": WitnessesConfig,
-    "auditors": AuditorsConfig,
-    "logging": LoggingConfig,
-}
+    return _checked(settings.parse(Config, text, name), name)
 
 
 _KEY = re.compile("[0-9a-f]{64}")
-_SPELLINGS: dict[type, tuple[type, ...]] = {float: (float, int), tuple: (list,)}
-"""How TOML writes a setting of some type."""
 
 
-def _section(section: str, values: Mapping[str, object], name: str) -> Any:
-    kind = _SECTIONS[section]
-    types: dict[str, type] = {item.name: type(item.default) for item in fields(kind)}
-    for key, value in values.items():
-        if key not in types:
-            raise UsageError(f"{name}: there is no setting {key} in [{section}]")
-        wanted = types[key]
-        allowed = _SPELLINGS.get(wanted, (wanted,))
-        if type(value) not in allowed:
-            raise UsageError(f"{name}: {key} in [{section}] is not of type {allowed[0].__name__}")
-    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return kind(**{**values, **lists})
-
-
-def _check(config: Config, name: str) -> None:
+def _checked(config: Config, name: str) -> Config:
     server, sequencer = config.server, config.sequencer
-    ranges = {
+    ranges: dict[str, tuple[float, float, float]] = {
         "port": (server.port, 0, 65_535),
         "workers": (server.workers, 0, 64),
         "max_connections": (server.max_connections, 1, 65_535),
@@ -225,19 +182,13 @@ def _check(config: Config, name: str) -> None:
         "wait": (config.witnesses.wait, 0, 2_592_000),
         "patience in [auditors]": (config.auditors.patience, 1, 86_400),
     }
-    for key, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise UsageError(f"{name}: {key} is {value}, not within {low} to {high}")
-    for rate_setting in fields(config.rates):
-        key, rate = rate_setting.name, getattr(config.rates, rate_setting.name)
-        try:
-            parse_rate(rate)
-        except ValueError:
-            raise UsageError(f'{name}: {key} is "{rate}", not such as "60/minute"') from None
+    settings.check_ranges(name, ranges)
+    for rate in fields(config.rates):
+        settings.check_rate(name, rate.name, getattr(config.rates, rate.name))
     for auditor in config.statements.auditors:
         if not _KEY.fullmatch(str(auditor)):
             raise UsageError(f"{name}: an auditor is a key of 64 digits of lowercase hex")
-    if config.logging.level not in ("debug", "info", "warning", "error"):
-        raise UsageError(f"{name}: level is debug, info, warning or error")
+    settings.check_level(name, config.logging.level)
     if config.logging.format not in ("console", "json"):
         raise UsageError(f"{name}: format is console or json")
+    return config

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from ledger.durable import sync_directory, write_durably
 from ledger.errors import LogMisbehaved, UsageError
 from ledger.format.evidence import Evidence, Fork
 from ledger.log.cosigning import SignedTree
-from ledger.server.durable import write_durably
 from ledger.server.witness import Contradicted
-from ledger.store.files import sync_directory
 
 
 @dataclass(frozen=True, slots=True)

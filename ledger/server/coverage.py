@@ -25,12 +25,12 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeGuard
 
+from ledger.durable import write_durably
 from ledger.errors import BadSignature, MalformedInput, RuleViolation, StoreError
 from ledger.format.checkpoint import open_checkpoint
 from ledger.format.checkpoint import parse as parse_checkpoint
 from ledger.format.note import Note, NoteSignature, Verified, open_note, parse_note
 from ledger.format.policy import counting
-from ledger.server.durable import write_durably
 from ledger.server.policies import Terms
 from ledger.server.problems import Problem
 from ledger.store.port import Held, Lookup, Reader, Store

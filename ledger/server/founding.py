@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ledger import keyfile
+from ledger.durable import sync_directory
 from ledger.errors import UsageError
 from ledger.format import block, cose
 from ledger.format.block import LOG_LABEL, NO_LOG_ID, Anchor
@@ -106,5 +107,5 @@ def found_home(home: Home, terms: Terms, app: AppKeys) -> bytes:
     PrivateStore(home.private, create=True).close()
     # Last, since this file says that the rest is there.
     home.config_file.write_text(TEMPLATE, "utf-8")
-    keyfile.sync_directory(home.path)
+    sync_directory(home.path)
     return sha256(raw).digest()

@@ -25,11 +25,12 @@ from tempfile import mkdtemp
 
 import lmdb
 
+from ledger.durable import sync_directory
 from ledger.errors import StoreError
 from ledger.log.commit import Head
 from ledger.store import files, layout
 from ledger.store.environment import META, Environment, open_lmdb
-from ledger.store.files import DATA_FILE, sync_directory
+from ledger.store.files import DATA_FILE
 from ledger.store.lmdb import LmdbStore
 from ledger.store.port import Reader
 from ledger.store.private import PrivateStore

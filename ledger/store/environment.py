@@ -23,6 +23,7 @@ from zlib import crc32
 
 import lmdb
 
+from ledger.durable import sync_directory
 from ledger.errors import StoreError, StoreFull
 from ledger.store import files
 
@@ -214,8 +215,8 @@ class Environment:
         with self._env.begin(write=True) as txn:
             databases = {name: self._env.open_db(name.encode(), txn=txn) for name in names}
             Transaction(self.path, txn, databases).put(META, [(_FORMAT, kind.encode())])
-        files.sync_directory(self.path)
-        files.sync_directory(self.path.parent)
+        sync_directory(self.path)
+        sync_directory(self.path.parent)
 
 
 def open_lmdb(path: Path, *, map_size: int = MAP_SIZE, readonly: bool = False) -> lmdb.Environment:

@@ -30,15 +30,6 @@ _ROOM = 1 << 26
 """More than any batch writes."""
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 def has_room(path: Path) -> bool:
     """Whether a file beside LMDB's could be as long as that, and a batch longer."""
     size = (path / DATA_FILE).stat().st_size

@@ -104,7 +104,7 @@ class Update:
     plan_of: object = field(repr=False, compare=False)
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
-    children: dict[int, tuple[int, int]] = field(default_factory=dict)
+    children: dict[int, int] = field(default_factory=dict)
     parents: list[int] = field(default_factory=list)
 
 
@@ -125,8 +125,8 @@ class Directory:
     """The trie in memory. One writer; readers see what was last applied."""
 
     def __init__(self) -> None:
+        # A node's left child; the right one has the next number.
         self._left = array("i", (_NONE,))
-        self._right = array("i", (_NONE,))
         self._parent = array("i", (_NONE,))
         self._hash = bytearray(EMPTY)
         self._present = object()
@@ -150,8 +150,8 @@ class Directory:
     def copy(self) -> Directory:
         """What was last applied, for ever: some 34 bytes a label, copied at memory's speed."""
         copied = Directory()
-        copied._left, copied._right = self._left[:], self._right[:]
-        copied._parent, copied._hash = self._parent[:], self._hash[:]
+        copied._left, copied._parent = self._left[:], self._parent[:]
+        copied._hash = self._hash[:]
         return copied
 
     def plan(self, changes: Iterable[tuple[bytes, bytes]], read: ReadBucket) -> Update:
@@ -177,26 +177,24 @@ class Directory:
         if update.plan_of is not self._present:
             raise StoreError("the directory has changed since this was planned: plan it again")
         self._present = object()
-        for parent in update.parents:
-            self._left.append(_NONE)
-            self._right.append(_NONE)
-            self._parent.append(parent)
-            self._hash += EMPTY
-        for number, (left, right) in update.children.items():
+        new = len(update.parents)
+        self._left.extend([_NONE] * new)
+        self._parent.extend(update.parents)
+        self._hash += EMPTY * new
+        for number, left in update.children.items():
             self._left[number] = left
-            self._right[number] = right
+        stored = self._hash
         for number, value in update.hashes.items():
-            self._hash[number * 32 : number * 32 + 32] = value
+            stored[number * 32 : number * 32 + 32] = value
 
     def path(self, label: bytes, read: ReadBucket) -> Path:
         """The path of any label in what was last applied; `read` has to be of the same moment."""
         bits = int.from_bytes(label)
         siblings: list[bytes] = []
         number = beside = 0
-        while self._left[number] != _NONE:
-            pair = self._left[number], self._right[number]
+        while (left := self._left[number]) != _NONE:
             right = bits >> LABEL_BITS - 1 - len(siblings) & 1
-            number, beside = pair[right], pair[1 - right]
+            number, beside = left + right, left + 1 - right
             siblings.append(self._hash_of(beside))
         depth = len(siblings)
         leaves = _leaves(read(bucket_key(label, depth)))
@@ -209,8 +207,8 @@ class Directory:
         self, number: int, label: bytes, depth: int, read: ReadBucket
     ) -> tuple[bytes, bytes]:
         """The two subtrees of the node at `depth` on the way of `label`."""
-        if self._left[number] != _NONE:
-            return self._hash_of(self._left[number]), self._hash_of(self._right[number])
+        if (left := self._left[number]) != _NONE:
+            return self._hash_of(left), self._hash_of(left + 1)
         return _halves(_leaves(read(bucket_key(label, depth))), depth)
 
     def _hash_of(self, number: int) -> bytes:
@@ -218,12 +216,12 @@ class Directory:
 
     def _find(self, label: bytes) -> tuple[int, int]:
         """The bucket that `label` belongs to: its number and depth."""
-        left, right = self._left, self._right
+        lefts = self._left
         start = int.from_bytes(label[:_JUMP_BYTES])
         number, depth = self._jumps.get(start, (0, 0))
         bits, shift = int.from_bytes(label), LABEL_BITS - 1 - depth
-        while (child := left[number]) != _NONE:
-            number = right[number] if bits >> shift & 1 else child
+        while (left := lefts[number]) != _NONE:
+            number = left + (bits >> shift & 1)
             shift -= 1
             if shift == _JUMP_SHIFT:
                 self._jumps[start] = number, _JUMP_BITS
@@ -247,11 +245,11 @@ class Directory:
         """Make `number` hold `leaves`, as one bucket or, beyond `BUCKET`, as a split."""
         if len(leaves) > BUCKET:
             middle = _split_at(leaves, depth)
-            left, right = self._allocate(update, number), self._allocate(update, number)
-            update.children[number] = left, right
+            left = update.children[number] = len(self._parent) + len(update.parents)
+            update.parents += (number, number)
             root = node(
                 self._store(update, left, depth + 1, leaves[:middle]),
-                self._store(update, right, depth + 1, leaves[middle:]),
+                self._store(update, left + 1, depth + 1, leaves[middle:]),
             )
         else:
             root = fold(leaves, depth)
@@ -261,21 +259,18 @@ class Directory:
         update.hashes[number] = root
         return root
 
-    def _allocate(self, update: Update, parent: int) -> int:
-        update.parents.append(parent)
-        return len(self._parent) + len(update.parents) - 1
-
     def _hash_upward(self, update: Update, dirty: dict[int, set[int]]) -> None:
         """Hash the nodes above what changed, the deepest first, each once."""
         hashes, stored = update.hashes, self._hash
-        known, lefts, rights, parents = hashes.get, self._left, self._right, self._parent
+        known, lefts, parents = hashes.get, self._left, self._parent
         for depth in range(max(dirty, default=-1), -1, -1):
             above = dirty.setdefault(depth - 1, set())
             for number in dirty.get(depth, ()):
                 # Written out, not calling `node`: this is where the time of a plan goes.
-                left, right = lefts[number], rights[number]
-                first = known(left) or stored[left * 32 : left * 32 + 32]
-                second = known(right) or stored[right * 32 : right * 32 + 32]
+                left = lefts[number]
+                at = left * 32
+                first = known(left) or stored[at : at + 32]
+                second = known(left + 1) or stored[at + 32 : at + 64]
                 hashes[number] = sha256(b"\x03" + first + second).digest()
                 above.add(parents[number])
 
@@ -286,7 +281,7 @@ class Directory:
         for shift in range(LABEL_BITS - 1, LABEL_BITS - 1 - depth, -1):
             if self._left[number] == _NONE:
                 self._split(number)
-            number = (self._right if bits >> shift & 1 else self._left)[number]
+            number = self._left[number] + (bits >> shift & 1)
         if self._left[number] != _NONE or self._hash_of(number) != EMPTY:
             raise StoreError("the directory's buckets overlap: restore from a backup")
         self._hash[number * 32 : number * 32 + 32] = root
@@ -295,17 +290,16 @@ class Directory:
         if self._hash_of(number) != EMPTY:
             raise StoreError("the directory's buckets overlap: restore from a backup")
         at = len(self._parent)
-        self._left[number], self._right[number] = at, at + 1
-        for array_ in (self._left, self._right):
-            array_.extend((_NONE, _NONE))
+        self._left[number] = at
+        self._left.extend((_NONE, _NONE))
         self._parent.extend((number, number))
         self._hash += EMPTY + EMPTY
 
     def _rehash(self) -> None:
         """Hash all inner nodes: `_split` numbers every child after its parent."""
         for number in range(len(self._parent) - 1, -1, -1):
-            if self._left[number] != _NONE:
-                pair = self._hash_of(self._left[number]) + self._hash_of(self._right[number])
+            if (left := self._left[number]) != _NONE:
+                pair = self._hash[left * 32 : left * 32 + 64]
                 self._hash[number * 32 : number * 32 + 32] = sha256(b"\x03" + pair).digest()
 
 

@@ -27,6 +27,7 @@ from ledger.tree import tiles
 from ledger.tree.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of
 from ledger.tree.tiles import WIDTH, Bundle
 from tests.attacks.liar import Liar
+from tests.support.serving import serving
 
 Twist: TypeAlias = Callable[[bytes, bytes], "bytes | web.Response"]
 Twists: TypeAlias = Mapping[str, Twist]
@@ -54,15 +55,8 @@ async def served(liar: Liar, twists: Twists | None = None) -> AsyncIterator[str]
 
     app = web.Application(client_max_size=2**21)
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url
 
 
 def problem(status: int, kind: str) -> web.Response:

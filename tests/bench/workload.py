@@ -122,7 +122,7 @@ class Population:
         self._people.append(person)
         body = UserCreate(Delegation.parse(raw_delegation), keys, person.user_key, root)
         raw = self._write(BlockType.USER_CREATE, person, anchor, body, [ephemeral, signing])
-        token = IdentityToken(self._log.log_id, opening, body.delegation, ephemeral, self._bytes(32))
+        token = IdentityToken(self._log.log_id, opening, body.delegation, ephemeral, bytes(32))
         return Made(raw, boxes, 3, token)
 
     def _add(self, person: Person, anchor: Anchor) -> Made:

@@ -118,16 +118,42 @@ async def test_a_removed_member_reads_nothing_new(live: Live, people: People) ->
 
 
 async def test_a_stale_group_is_not_sealed_to(live: Live, people: People) -> None:
+    """Nor is it rotated by a member who is no admin."""
     ada, bob = people.ada, people.bob
     desk = await Group.create(ada, {bob.label: MEMBER})
     await change_key(bob)
-    async with documents(live, ada) as own:
-        with pytest.raises(UsageError, match=r"stale \(R-56\.11\)"):
-            await own.encrypt(b"x", groups=[desk.label])
+    async with documents(live, bob) as his:
+        with pytest.raises(UsageError, match=r"stale \(R-56\.11\): have an admin"):
+            await his.encrypt(b"x", groups=[desk.label])
         await ada.log.sync()
         await desk.rotate()
-        sealed = await own.encrypt(b"x", groups=[desk.label])
+        sealed = await his.encrypt(b"x", groups=[desk.label])
+    assert await read_by(live, ada, sealed) == b"x"
+
+
+async def test_an_admin_rotates_a_stale_group_first(live: Live, people: People) -> None:
+    """The group in the group too: one's key changed, so both are stale."""
+    ada, bob = people.ada, people.bob
+    desk = await Group.create(ada, {bob.label: MEMBER})
+    team = await Group.create(ada, {desk.label: GROUP}, kind=Kind.COMPOUND)
+    await change_key(bob)
+    async with documents(live, ada) as own:
+        sealed = await own.encrypt(b"x", groups=[team.label])
+        await own.encrypt(b"y", groups=[team.label])
+    assert (desk.state.generation, team.state.generation) == (1, 1)
     assert await read_by(live, bob, sealed) == b"x"
+
+
+async def test_an_admin_of_the_outer_group_alone(live: Live, people: People) -> None:
+    """Who may not rotate the group within is told that an admin has to."""
+    ada, bob, eve = people.ada, people.bob, people.eve
+    desk = await Group.create(ada, {bob.label: MEMBER})
+    team = await Group.create(eve, {desk.label: GROUP}, kind=Kind.COMPOUND)
+    await change_key(bob)
+    async with documents(live, eve) as own:
+        with pytest.raises(UsageError, match=r"stale \(R-56\.11\): have an admin"):
+            await own.encrypt(b"x", groups=[team.label])
+    assert (desk.state.generation, team.state.generation) == (0, 0)
 
 
 async def test_something_loud_stops_it_until_it_is_accepted(live: Live, people: People) -> None:

@@ -155,14 +155,16 @@ async def test_a_rollback_is_no_fork(world: World) -> None:
     assert (error.rule, error.proof) == ("R-61.2", None)
 
 
-async def test_an_admission_in_another_tree(world: World) -> None:
+@pytest.mark.parametrize("seen", [EARLY, 9])
+async def test_an_admission_in_another_tree(world: World, seen: int) -> None:
+    """Whether the author had seen more of the tree that is shown, or is about to."""
     server, fork = Forked(world), World.make()
     del fork.log.entries[EARLY:]
     written = world.early.add(world.log.anchor, Device.make("another phone"))
     entries = [entry.block(NOW, written.raw), entry.directory_root(NOW, bytes(32))]
     fork.log.entries += entries
     server.fork = fork
-    with replica_of(world, 9) as replica:
+    with replica_of(world, seen) as replica:
         log = Log(replica, server, clock=lambda: LATER)
         with pytest.raises(LogMisbehaved) as error:
             await log.submit(Submission(written.raw))

@@ -118,14 +118,14 @@ async def test_a_code_that_was_revoked(live: Live, people: People) -> None:
     code = await add_code(ada)
     await ada.revoke_devices(code.device(live.log_id).signing.public)
     async with Log.connect(live.url, live.log_id) as log:
-        with pytest.raises(UsageError, match="no live device"):
+        with pytest.raises(UsageError, match="no live recovery device"):
             await recover(log, live.token(ADA), code, MemoryVault())
 
 
 async def test_another_persons_code(live: Live, people: People) -> None:
     code = await add_code(people.ada)
     async with Log.connect(live.url, live.log_id) as log:
-        with pytest.raises(UsageError, match="no live device"):
+        with pytest.raises(UsageError, match="no live recovery device"):
             await recover(log, live.token(BOB), code, MemoryVault())
 
 

@@ -41,9 +41,13 @@ async def test_documents_and_a_chat(live: Live, tmp_path: Path) -> None:
         chat = await ada.begin([BOB])
         first = await ada.encrypt(b"one", session=chat)
         assert (await bob.decrypt(first)).author.identifier == ADA
+        answer = await bob.encrypt(b"two", session=await bob.session(first))
+        assert (await ada.decrypt(answer, author=BOB)).data == b"two"
         async with person(live, tmp_path, EVE) as eve:
             with pytest.raises(NotForYou):
                 await eve.decrypt(first)
+            with pytest.raises(NotForYou):
+                await eve.session(first)
             await bob.share(first, [EVE])
             assert (await eve.decrypt(first)).data == b"one"
 
@@ -94,6 +98,43 @@ async def test_a_device_that_was_revoked_learns_it(live: Live, tmp_path: Path) -
         assert ada.status.name == "GONE"
     async with at(live, tmp_path / ADA) as gone:
         assert gone.status.name == "GONE"
+
+
+async def test_who_revokes_a_device_rotates_their_groups(live: Live, tmp_path: Path) -> None:
+    """At once, so that others may go on sealing to them; the device reads nothing of it."""
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        family = await ada.create_group({BOB: Role.MEMBER})
+        phone = await ada.user.add_device()
+        before = await bob.encrypt(b"before", groups=[family.label])
+        assert await ada.revoke_device(phone.signing.public) == [family.label]
+        assert await ada.revoke_device(phone.signing.public) == []
+        assert (await family.stale(), family.state.generation) == ((), 1)
+        after = await bob.encrypt(b"after", groups=[family.label])
+        for sealed in (before, after):
+            assert (await ada.decrypt(sealed)).data == (await bob.decrypt(sealed)).data
+
+
+async def test_a_revocation_that_was_interrupted(live: Live, tmp_path: Path) -> None:
+    """After the user key was rotated, before the groups were: done again, it takes up there."""
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        family = await ada.create_group({BOB: Role.MEMBER})
+        phone = await ada.user.add_device()
+        await ada.user.revoke_devices(phone.signing.public)
+        with pytest.raises(UsageError, match=r"stale \(R-56\.11\): have an admin"):
+            await bob.encrypt(b"x", groups=[family.label])
+        assert await ada.revoke_device(phone.signing.public) == [family.label]
+        await bob.encrypt(b"x", groups=[family.label])
+
+
+async def test_a_member_rotates_nothing(live: Live, tmp_path: Path) -> None:
+    """Who revokes a device and is no admin leaves the group to its admin's next act."""
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        family = await ada.create_group({BOB: Role.MEMBER})
+        await bob.encrypt(b"x", groups=[family.label])
+        phone = await bob.user.add_device()
+        assert await bob.revoke_device(phone.signing.public) == []
+        sealed = await ada.encrypt(b"y", groups=[family.label])
+        assert (await bob.decrypt(sealed)).data == b"y"
 
 
 async def test_what_is_loud_stops_and_is_accepted(live: Live, tmp_path: Path) -> None:

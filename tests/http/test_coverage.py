@@ -18,8 +18,7 @@ from ledger.rules.state import UserState
 from ledger.server.config import AuditorsConfig
 from tests.http.covering import AUDITED, AUDITORS, audited_home, cover, hand_in, signed, size_of
 from tests.http.lookups import Asker, Found
-from tests.http.world import Http, Live, served
-from tests.support.actors import User
+from tests.http.world import Http, Live, admitted, served
 from tests.support.lookups import Auditor
 
 A, B, C = AUDITORS
@@ -30,12 +29,6 @@ STRANGER = Auditor.make("stranger")
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
     async with served(audited_home(tmp_path / "log").path, AUDITED) as running:
         yield running
-
-
-async def admitted(log: Http, name: str) -> User:
-    written = await log.user(name)
-    await log.admit(written)
-    return written.after
 
 
 async def candidate(log: Http) -> bytes:

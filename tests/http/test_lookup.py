@@ -30,7 +30,7 @@ from ledger.rules.state import GroupState, LogState, UserState
 from ledger.server import lookups
 from tests.http.covering import AUDITED, audited_home
 from tests.http.lookups import Asker
-from tests.http.world import CONFIG, Http, Live, served
+from tests.http.world import CONFIG, Http, Live, admitted, served
 from tests.support.actors import User, Written, signing_key
 from tests.support.groups import Group
 
@@ -42,12 +42,6 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     """With auditors, who cover what audited lookups ask for (R-63.4)."""
     async with served(audited_home(tmp_path / "log").path, AUDITED) as running:
         yield running
-
-
-async def admitted(log: Http, name: str) -> User:
-    written = await log.user(name)
-    await log.admit(written)
-    return written.after
 
 
 async def with_phone(log: Http, user: User) -> User:

@@ -199,3 +199,10 @@ async def served(
         serving(home, config, clock=clock, cosign=cosign) as running,
     ):
         yield Live(Http(running.url, session, heartbeat), running, home)
+
+
+async def admitted(log: Http, name: str) -> User:
+    """A new user, as they are after their first block."""
+    written = await log.user(name)
+    await log.admit(written)
+    return written.after

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from aiohttp import ClientSession, web
 from yarl import URL
 
+from tests.support.serving import serving
+
 
 def flip(at: int) -> Callable[[bytes], bytes]:
     """Changes one bit of the byte at `at`."""
@@ -33,14 +35,6 @@ async def changing(url: str, path: str, change: Callable[[bytes], bytes]) -> Asy
 
     app = web.Application()
     app.router.add_get("/{path:.*}", pass_on)
-    runner = web.AppRunner(app, access_log=None)
-    async with ClientSession() as session:
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            host, port = runner.addresses[0][:2]
-            yield f"http://{host}:{port}"
-        finally:
-            await runner.cleanup()
+    async with ClientSession() as session, serving(app) as bent:
+        yield bent
     assert changed, f"nobody asked for {path}"

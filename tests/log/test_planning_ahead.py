@@ -15,7 +15,7 @@ from ledger.format.statement import Role
 from ledger.log.admission import Submission, VettedBatch
 from ledger.log.commit import Commit
 from ledger.log.planner import Admission
-from ledger.log.sequencer import Admitted
+from ledger.log.sequencer import Admitted, Settings
 from ledger.rules.membership import Kind
 from ledger.store.port import Store
 from tests.log.test_sequencer import Between
@@ -186,3 +186,17 @@ async def test_an_unknown_outcome_is_the_end_of_what_was_admitted_ahead(
     async with running(tmp_path / "log", wrap=gate.wrap) as log:
         verdicts, _ = await while_writing(log, gate)
         assert all(verdict is log.sequencer.dead for verdict in verdicts)
+
+
+async def test_the_blocks_of_a_request_share_a_batch(tmp_path: Path, gate: Gate) -> None:
+    """Though another of three would have had room beside them."""
+    settings = Settings(max_queue=200, max_batch=4, linger=0.0)
+    async with running(tmp_path / "log", wrap=gate.wrap, settings=settings) as log:
+        people = [log.user(str(number)) for number in range(7)]
+        asked = [asyncio.create_task(log.submit(people[0]))]
+        await until(gate.entered.is_set)
+        asked += [asyncio.create_task(log.submit(*people[at : at + 3])) for at in (1, 4)]
+        await until(lambda: len(gate.early) == 3 and len(log.sequencer._ready) == 3)
+        gate.opened.set()
+        await asyncio.gather(*asked)
+        assert [batch.blocks for batch in log.batches] == [1, 3, 3]

@@ -24,6 +24,7 @@ from aiohttp import ClientSession, web
 
 from ledger.format import checkpoint
 from ledger.format.note import Verifier, parse_note, parse_vkey
+from tests.support.serving import serving
 
 MAIN = "from verifier.cli import main; main()"
 
@@ -108,15 +109,8 @@ async def door() -> AsyncIterator[Door]:
     found = Door()
     app = web.Application(client_max_size=1 << 20)
     app.router.add_route("*", "/{path:.*}", found.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving(app) as found.url:
         yield found
-    finally:
-        await runner.cleanup()
 
 
 @dataclass

@@ -1,5 +1,7 @@
-"""Sealed streams: what was sealed comes back, and nothing else does (R-90.1, R-90.2, R-90.3, R-90.4,
-R-90.5, R-90.6)."""
+"""Sealed streams: what was sealed comes back, and nothing else does.
+
+R-90.1, R-90.2, R-90.3, R-90.4, R-90.5, R-90.6.
+"""
 
 from __future__ import annotations
 

@@ -87,6 +87,8 @@ ELSEWHERE = {
     "R-92.3": "tests/client/test_documents.py",
     "R-96.1": "tests/client/test_recovery.py",
     "R-96.2": "tests/client/test_recovery.py",
+    "R-96.3": "tests/app/test_enrolment.py",
+    **{f"R-96.{number}": "tests/client/test_mail_recovery.py" for number in range(4, 11)},
 }
 """Rules about behaviour, or beyond what bytes can show: the test that covers each, and cites it."""
 

@@ -21,9 +21,9 @@ from verifier.commands import (
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """Audits a Keyroll log: replays it all and believes nothing.
+    """Audits Keyroll logs, witnesses them, judges what they gave out; believes nothing.
 
-    Exit codes: 0 verified, 1 misbehaviour (its evidence is saved), 2 could not decide.
+    Exit codes: 0 verified, 1 misbehaviour (audit saves its evidence), 2 could not decide.
     """
 
 

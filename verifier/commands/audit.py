@@ -33,8 +33,9 @@ def processors() -> int:
 
 @click.command(
     "audit",
+    short_help="Replays a log and verifies all of it; can follow and cosign it.",
     epilog="Example: keyroll-verifier audit https://log.example --log-id 5c1f… --follow --cosign "
-    "auditor.key --witnesses witnesses.txt",
+    "auditor.key --witnesses witnesses.policy",
 )
 @click.argument("url")
 @click.option("--log-id", required=True, type=LogId(), help="SHA-256 of the log's first block.")

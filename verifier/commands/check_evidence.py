@@ -23,7 +23,11 @@ LEADS = {
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("check-evidence")
+@click.command(
+    "check-evidence",
+    epilog="Example: keyroll-verifier check-evidence fork-5c1f….cbor --log-id 5c1f…",
+    short_help="Judges a file that is to prove that a log lied.",
+)
 @click.argument("file", type=_FILE)
 @click.option("--log-id", type=LogId(), help="The log that it has to be about.")
 @click.option("--witnesses", type=PolicyFile(), help="Your own policy, to judge times ahead by.")

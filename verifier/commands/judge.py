@@ -12,7 +12,11 @@ from verifier.judge import JUDGES, verdict
 from verifier.report import UNDECIDED, VERIFIED
 
 
-@click.command("judge")
+@click.command(
+    "judge",
+    epilog="Example: keyroll-verifier judge specs/vectors/*/*.json",
+    short_help="Judges test vectors.",
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A line for each file, and no comparison.")
 def command(files: tuple[Path, ...], as_json: bool) -> int:

@@ -11,7 +11,11 @@ from verifier.keyfile import Cosigner
 from verifier.report import VERIFIED
 
 
-@click.command("keygen", epilog="Example: keyroll-verifier keygen witness.example/1 -o witness.key")
+@click.command(
+    "keygen",
+    epilog="Example: keyroll-verifier keygen witness.example.org/w1 -o w1.key",
+    short_help="Makes a key for a witness or an auditor.",
+)
 @click.argument("name")
 @click.option(
     "-o",

@@ -55,6 +55,7 @@ class Verdict:
     "verify-lookup",
     epilog="Example: keyroll-verifier verify-lookup bob.lookup --log-id 5c1f… --identifier "
     "bob@example.org",
+    short_help="Judges a lookup that was saved.",
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--log-id", required=True, type=LogId(), help="SHA-256 of the log's first block.")

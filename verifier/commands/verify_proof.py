@@ -25,7 +25,12 @@ _MAX_FILE = 1 << 20
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("verify-proof")
+@click.command(
+    "verify-proof",
+    epilog="Example: keyroll-verifier verify-proof 17.tlog-proof --entry 17.entry --log-id 5c1f… "
+    "--first 0.entry",
+    short_help="Judges a tlog-proof or a COSE Receipt.",
+)
 @click.argument("file", type=_FILE)
 @click.option("--entry", required=True, type=_FILE, help="The entry that it is about.")
 @click.option("--vkey", help="The log's verifier key.")

@@ -23,8 +23,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command(
     "witness",
-    epilog="Example: keyroll-verifier witness --policy logs.txt --key witness.key --state "
-    "witness.sqlite --listen 127.0.0.1:7380",
+    epilog="Example: keyroll-verifier witness --policy logs.policy --key w1.key --state "
+    "w1.db --new --listen 127.0.0.1:8481",
+    short_help="Serves as a witness, which cosigns that logs only grow.",
 )
 @click.option(
     "--policy", required=True, type=PolicyFile(), help="A policy; its log lines name the logs."

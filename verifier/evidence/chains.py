@@ -84,7 +84,7 @@ def rule(body: Batch, log: Log) -> Finding:
     """R-80.5."""
     root = _before(body.before)
     _require_place(body, log)
-    entries = _opened(body, log)
+    entries = _opened(body)
     accused, index = entries[-1], root.at + len(entries)
     broken = _breaks_batch(entries, root)
     if broken is not None:
@@ -133,7 +133,7 @@ def _require_place(body: Batch, log: Log) -> None:
         check_consistency(size, newest.size, frontier.root(), newest.root, body.consistency)
 
 
-def _opened(body: Batch, log: Log) -> list[Entry]:
+def _opened(body: Batch) -> list[Entry]:
     """The entries of the batch, where all but the last are blocks of one time."""
     with required("R-80.2"):
         entries = [open_entry(data) for data in body.entries]

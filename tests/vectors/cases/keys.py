@@ -13,17 +13,12 @@ from nacl.bindings import (
 
 from tests.support.actors import encryption_key, signing_key
 from tests.vectors.case import Case, bad, ok
-from tests.vectors.crooked import IDENTITY, ORDER_2, ORDER_4, ORDER_8, CrookedKey, L, P
+from tests.vectors.crooked import IDENTITY, ORDER_2, ORDER_4, ORDER_8, SMALL, CrookedKey, L, P
 
 MESSAGE = b"message"
 
 NOT_POINTS = {
-    "identity": IDENTITY,
-    "order-2": ORDER_2,
-    "order-4": ORDER_4,
-    "order-8": ORDER_8,
-    "identity-negative": (1 | 1 << 255).to_bytes(32, "little"),
-    "identity-plus-p": (1 + P).to_bytes(32, "little"),
+    **SMALL,
     "y-3-plus-p": (3 + P).to_bytes(32, "little"),
     "not-on-curve": (2).to_bytes(32, "little"),
     "all-ones": b"\xff" * 32,

@@ -1,0 +1,105 @@
+"""Where the story takes place: two servers as real processes, the people, and their devices.
+
+>>> async with Town.build(Path("town")) as town:                 # doctest: +SKIP
+...     town.enter("ada@patients.example", Role.PATIENT)
+...     phone = await town.device("Ada's phone", "ada@patients.example")
+
+    PATH/log       the log, which `keyroll serve` serves; its operator is neither of the others
+    PATH/clinic    the clinic's application server: its database, keys and log file
+    PATH/devices   a directory for each person's device
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from examples.clinic.device import Device
+from examples.clinic.portal import Portal
+from examples.clinic.records import Records, Role
+from ledger import Keyroll, Lock
+from ledger.app import keys
+from ledger.server.founding import AppKeys, Terms, found_home
+from ledger.server.home import Home
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PATIENCE = 30
+
+
+@dataclass(slots=True)
+class Town:
+    """One log, one clinic, and everybody's devices."""
+
+    path: Path
+    log_id: bytes
+    log_url: str
+    clinic_url: str
+    devices: dict[str, Device] = field(default_factory=dict)
+    _passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def build(cls, path: Path) -> AsyncIterator[Self]:
+        """Found the log, and run both servers. They are stopped when this ends."""
+        log, clinic = path / "log", path / "clinic"
+        clinic.mkdir()
+        keys.make(clinic / "keys")
+        # `keyroll init`, in a line. The log's operator learns the application's public keys only.
+        log_id = found_home(Home(log), Terms("log.example/clinics"), AppKeys.read(clinic / "keys"))
+        at_clinic = ["examples.clinic.server", str(clinic), "--log-id", log_id.hex()]
+        with (
+            _running(["ledger.cli", "serve", str(log), "--port", "0"], log) as log_url,
+            _running(at_clinic, clinic) as clinic_url,
+        ):
+            town = cls(path, log_id, log_url, clinic_url)
+            async with town._open:
+                yield town
+
+    def enter(self, identifier: str, role: Role, guardian: str | None = None) -> None:
+        """At the clinic's desk: somebody is let in, and gets a password on paper."""
+        with Records.open(self.path / "clinic" / "clinic.db") as records:
+            self._passwords[identifier] = records.enter(identifier, role, guardian)
+
+    def dismiss(self, identifier: str) -> None:
+        """At the clinic's desk: somebody is let in no more."""
+        with Records.open(self.path / "clinic" / "clinic.db") as records:
+            records.dismiss(identifier)
+
+    async def device(self, name: str, identifier: str) -> Device:
+        """A new device of somebody's, logged in at the clinic; unknown to the log so far."""
+        home, lock = self.path / "devices" / name, Lock.by_secret(os.urandom(32))
+        opened = Keyroll.open(home, self.log_url, self.log_id, lock=lock, fresh=0)
+        me = await self._open.enter_async_context(opened)
+        password = self._passwords[identifier]
+        login = Portal.login(self.clinic_url, identifier, password)
+        portal = await self._open.enter_async_context(login)
+        device = Device(name, identifier, home, lock, me, portal)
+        self.devices[name] = device
+        return device
+
+
+@contextmanager
+def _running(module: list[str], directory: Path) -> Iterator[str]:
+    """A server's address, while it runs as a process of its own. Its words are kept beside it."""
+    with (directory / "server.log").open("wb") as words:
+        command = [sys.executable, "-m", *module]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=words, text=True, cwd=_ROOT
+        )
+        with process:
+            try:
+                assert process.stdout
+                url = process.stdout.readline().strip()
+                if not url:
+                    raise RuntimeError(f"{module[0]} did not start: see {words.name}")
+                yield url
+            finally:
+                process.terminate()
+                process.wait(_PATIENCE)

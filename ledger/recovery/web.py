@@ -1,0 +1,156 @@
+"""Routes and handlers of 96-recovery: bodies in CBOR, problems in JSON.
+
+    POST /v1/recovery/records, /v1/recovery/releases      begin: a code is sent
+    POST /v1/recovery/codes, /v1/recovery/claims          go on, by who began
+    POST /v1/recovery/events, …/cancel, …/remove          for the user's devices
+
+>>> app = make_app(Service(records, mails, config, wall_ms))             # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from limits import parse as parse_rate
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from ledger.format import recovery as wire
+from ledger.recovery.config import ServerConfig
+from ledger.recovery.mail import Mails
+from ledger.recovery.problems import Problem, guard
+from ledger.recovery.records import Purpose, Records
+
+CBOR = "application/cbor"
+
+_logger = structlog.get_logger("keyroll.recovery")
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the handlers work with. `now` is in ms."""
+
+    records: Records
+    mails: Mails
+    config: ServerConfig
+    now: Callable[[], int] = wall_ms
+
+
+SERVICE = web.AppKey("service", Service)
+
+Answer = Callable[[Service, bytes], bytes | None]
+"""From a body to one; None: 204."""
+
+
+def make_app(service: Service) -> web.Application:
+    """The application that serves one service's records."""
+    app = web.Application(middlewares=[guard], client_max_size=wire.MAX_REQUEST_BYTES)
+    app[SERVICE] = service
+    rate = _Rate(service.config)
+    routes = {
+        wire.RECORDS_PATH: begin_keeping,
+        wire.RELEASES_PATH: begin_release,
+        wire.CODES_PATH: take_code,
+        wire.CLAIMS_PATH: claim,
+        wire.EVENTS_PATH: events,
+        wire.CANCEL_PATH: cancel,
+        wire.REMOVE_PATH: remove,
+    }
+    app.add_routes(web.post(path, _handler(answer, rate)) for path, answer in routes.items())
+    app.add_routes([web.get("/health", health)])
+    return app
+
+
+def begin_keeping(service: Service, body: bytes) -> None:
+    """POST RECORDS_PATH (R-96.6)."""
+    asked = wire.RecordRequest.decode(body)
+    code = service.records.begin_keeping(asked.attempt, asked.slot, asked.held, service.now())
+    _send(service, asked.slot, Purpose.KEEP, code)
+
+
+def begin_release(service: Service, body: bytes) -> None:
+    """POST RELEASES_PATH (R-96.7)."""
+    asked = wire.ReleaseRequest.decode(body)
+    code = service.records.begin_release(asked.attempt, asked.slot, service.now())
+    _send(service, asked.slot, Purpose.RELEASE, code)
+
+
+def _send(service: Service, slot: wire.Slot, purpose: Purpose, code: str | None) -> None:
+    if code is not None:
+        service.mails.post(slot.identifier, purpose, code)
+
+
+def take_code(service: Service, body: bytes) -> bytes:
+    """POST CODES_PATH (R-96.5)."""
+    asked = wire.CodeRequest.decode(body)
+    due = service.records.answer(asked.attempt, asked.code, service.now())
+    _logger.info("a code came back")
+    return wire.CodeAnswer(due).encode()
+
+
+def claim(service: Service, body: bytes) -> bytes:
+    """POST CLAIMS_PATH (R-96.8)."""
+    found = service.records.claim(wire.SecretRequest.decode(body).secret, service.now())
+    _logger.info("a record was given out")
+    return wire.ClaimAnswer(found).encode()
+
+
+def events(service: Service, body: bytes) -> bytes:
+    """POST EVENTS_PATH (R-96.9)."""
+    keepers = wire.EventsRequest.decode(body).keepers
+    return wire.EventsAnswer(tuple(map(service.records.watch, keepers))).encode()
+
+
+def cancel(service: Service, body: bytes) -> None:
+    """POST CANCEL_PATH (R-96.9)."""
+    service.records.cancel(wire.SecretRequest.decode(body).secret, service.now())
+
+
+def remove(service: Service, body: bytes) -> None:
+    """POST REMOVE_PATH (R-96.9)."""
+    service.records.remove(wire.SecretRequest.decode(body).secret)
+
+
+async def health(request: web.Request) -> web.Response:
+    """GET /health, for operators."""
+    return web.json_response({"status": "ok"})
+
+
+def _handler(answer: Answer, rate: _Rate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.Response:
+        await rate.take(request)
+        if request.content_type != CBOR:
+            raise Problem("media-type", f"send {CBOR}")
+        body = answer(request.app[SERVICE], await request.read())
+        if body is None:
+            return web.Response(status=204)
+        headers = {"Cache-Control": "no-store"}
+        return web.Response(body=body, content_type=CBOR, headers=headers)
+
+    return handle
+
+
+class _Rate:
+    """How often one peer may ask, kept in memory."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._limit = parse_rate(config.rate)
+        self._forwarded = config.forwarded
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def take(self, request: web.Request) -> None:
+        if not await self._limiter.hit(self._limit, self._peer(request)):
+            raise Problem("too-many", f"at most {self._limit} for one peer")
+
+    def _peer(self, request: web.Request) -> str:
+        named = request.headers.getall("X-Forwarded-For", []) if self._forwarded else []
+        return named[-1].rpartition(",")[2].strip() if named else request.remote or ""

@@ -1,0 +1,1 @@
+"""The recovery service by itself."""
