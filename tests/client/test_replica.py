@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client import database, verify
+from ledger import localfile
+from ledger.client import verify
 from ledger.client.history import Event, events
 from ledger.client.replica import Replica
 from ledger.errors import StoreError, StoreFull, UsageError
@@ -89,7 +90,7 @@ def test_it_is_of_one_process(world: World, path: Path, monkeypatch: pytest.Monk
         "sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(path), world.actor.log_id.hex()]
-    monkeypatch.setattr(database, "_WAIT", 0.1)
+    monkeypatch.setattr(localfile, "_WAIT", 0.1)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     ) as other:
