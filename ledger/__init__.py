@@ -34,19 +34,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
-    from ledger.client.contacts import Contacts
     from ledger.client.documents import Documents
-    from ledger.client.group import Group
-    from ledger.client.handover import Offer, Request
-    from ledger.client.light_session import LightLog
+    from ledger.client.group.group import Group
+    from ledger.client.lookups.contacts import Contacts
+    from ledger.client.lookups.session import LightLog
     from ledger.client.policy import Policy
-    from ledger.client.recovery import RecoveryCode
-    from ledger.client.replica import Replica
+    from ledger.client.replay.replica import Replica
+    from ledger.client.replay.session import Log
     from ledger.client.sdk import Keyroll, Status
-    from ledger.client.session import Log
     from ledger.client.transport import HttpTransport
-    from ledger.client.user import User
+    from ledger.client.user.account import Account, DeviceSecret, FileVault, MemoryVault
+    from ledger.client.user.handover import Offer, Request
+    from ledger.client.user.recovery import RecoveryCode
+    from ledger.client.user.user import User
     from ledger.format.identity import IdentityToken
     from ledger.format.statement import Role
     from ledger.seal.lock import Lock
@@ -78,27 +78,27 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Account": "ledger.client.account",
-    "Contacts": "ledger.client.contacts",
-    "DeviceSecret": "ledger.client.account",
+    "Account": "ledger.client.user.account",
+    "Contacts": "ledger.client.lookups.contacts",
+    "DeviceSecret": "ledger.client.user.account",
     "Documents": "ledger.client.documents",
-    "FileVault": "ledger.client.account",
-    "Group": "ledger.client.group",
+    "FileVault": "ledger.client.user.account",
+    "Group": "ledger.client.group.group",
     "HttpTransport": "ledger.client.transport",
     "IdentityToken": "ledger.format.identity",
     "Keyroll": "ledger.client.sdk",
-    "LightLog": "ledger.client.light_session",
+    "LightLog": "ledger.client.lookups.session",
     "Lock": "ledger.seal.lock",
-    "Log": "ledger.client.session",
-    "MemoryVault": "ledger.client.account",
-    "Offer": "ledger.client.handover",
+    "Log": "ledger.client.replay.session",
+    "MemoryVault": "ledger.client.user.account",
+    "Offer": "ledger.client.user.handover",
     "Policy": "ledger.client.policy",
-    "RecoveryCode": "ledger.client.recovery",
-    "Replica": "ledger.client.replica",
-    "Request": "ledger.client.handover",
+    "RecoveryCode": "ledger.client.user.recovery",
+    "Replica": "ledger.client.replay.replica",
+    "Request": "ledger.client.user.handover",
     "Role": "ledger.format.statement",
     "Status": "ledger.client.sdk",
-    "User": "ledger.client.user",
+    "User": "ledger.client.user.user",
 }
 
 

@@ -28,7 +28,7 @@ from examples.clinic.search import Searched, search
 from examples.clinic.town import Town
 from ledger import Group, RecoveryCode
 from ledger import Role as Place
-from ledger.client.pins import Pin
+from ledger.client.lookups.pins import Pin
 from ledger.errors import DeviceGone, NotAccepted, NotForYou, Refused, UsageError
 from ledger.rules.users import LoudEvent
 

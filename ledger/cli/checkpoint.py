@@ -10,7 +10,7 @@ import click
 
 from ledger.cli.person import Person, person_command, tell_evidence
 from ledger.cli.words import example, print_json
-from ledger.client.gossip import Accepted, Comparison, Verdict, checkpoint_of, compare
+from ledger.client.evidence.gossip import Accepted, Comparison, Verdict, checkpoint_of, compare
 from ledger.client.transport import HttpTransport
 from ledger.durable import write_secretly
 from ledger.errors import LogMisbehaved, StoreError, UsageError

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ledger.cli.words import example, print_json
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.demo.attacks import Attack, alter_database, slip_in, swap_key, withhold_revocation
 from ledger.demo.audit import VERIFIED, Audited, audit
 from ledger.demo.keyring import Event, read_events

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from ledger.cli.person import Person, event_facts, event_words, find_device, person_command
 from ledger.cli.words import example, print_json, time_of
-from ledger.client.contacts import Contact
-from ledger.client.handover import MAX_TEXT, Offer, Request, ask
-from ledger.client.replica import Replica
+from ledger.client.lookups.contacts import Contact
+from ledger.client.replay.replica import Replica
 from ledger.client.text import printable
-from ledger.client.user import User
+from ledger.client.user.handover import MAX_TEXT, Offer, Request, ask
+from ledger.client.user.user import User
 from ledger.errors import UsageError
 from ledger.format import entry
 from ledger.format.bodies import DeviceKind

@@ -11,10 +11,10 @@ from ledger.cli.group_words import Reader, facts, print_group
 from ledger.cli.person import Person
 from ledger.cli.pin_words import STANDINGS, found_facts
 from ledger.cli.words import print_json, time_of
-from ledger.client.archive import View
-from ledger.client.light_groups import LightGroups
-from ledger.client.light_session import LightLog
-from ledger.client.pins import Found
+from ledger.client.group.archive import View
+from ledger.client.lookups.groups import LightGroups
+from ledger.client.lookups.pins import Found
+from ledger.client.lookups.session import LightLog
 from ledger.errors import UsageError
 from ledger.rules.state import GroupState
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger.cli.words import time_of
-from ledger.client.archive import View
-from ledger.client.group import Because, Group
-from ledger.client.groups import Deed
-from ledger.client.user import User
+from ledger.client.group.archive import View
+from ledger.client.group.group import Because, Group
+from ledger.client.group.groups import Deed
+from ledger.client.user.user import User
 from ledger.format.statement import Role
 from ledger.rules.membership import Kind
 from ledger.rules.stale import Reason

@@ -18,8 +18,8 @@ from ledger.cli.group_words import (
 )
 from ledger.cli.person import Person, event_words, person_command
 from ledger.cli.words import example, print_json
-from ledger.client.group import Group
-from ledger.client.user import User
+from ledger.client.group.group import Group
+from ledger.client.user.user import User
 from ledger.errors import UsageError
 from ledger.format.statement import Role
 from ledger.rules.membership import Kind

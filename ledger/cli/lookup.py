@@ -11,8 +11,8 @@ from ledger.cli.person import Person, person_command
 from ledger.cli.pin_words import STANDINGS, found_facts, pin_facts, tell_pin
 from ledger.cli.words import example, print_json
 from ledger.cli.worth_words import overdue_words
-from ledger.client.light_session import LightLog
-from ledger.client.pins import Found
+from ledger.client.lookups.pins import Found
+from ledger.client.lookups.session import LightLog
 from ledger.durable import write_secretly
 from ledger.errors import StoreError, UsageError
 from ledger.format.lookup import Mode

@@ -14,10 +14,10 @@ import click
 from ledger.cli.person import Person
 from ledger.cli.words import time_of
 from ledger.client.home import Home
-from ledger.client.mail_recovery import MailRecovery
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.mail_recovery import MailRecovery
+from ledger.client.user.user import User
 from ledger.durable import write_secretly
 from ledger.errors import StoreError, TransportError, UsageError
 from ledger.format.recovery import Event, Watched, What

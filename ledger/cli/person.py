@@ -23,9 +23,9 @@ from ledger.cli.words import print_json
 from ledger.client.history import Event
 from ledger.client.home import Home, Settings
 from ledger.client.policy import Policy
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.client.text import parse_log_id
-from ledger.client.user import User
+from ledger.client.user.user import User
 from ledger.errors import LogMisbehaved, MalformedInput, RuleViolation, UsageError
 from ledger.format.evidence import Evidence, Kind
 from ledger.format.lookup import Mode

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ledger.cli.person import event_facts, event_words
 from ledger.cli.words import time_of
-from ledger.client.pins import Found, Pin, Standing
+from ledger.client.lookups.pins import Found, Pin, Standing
 from ledger.format.bodies import DeviceKind
 from ledger.rules.state import Device, UserState
 

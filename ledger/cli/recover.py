@@ -10,11 +10,11 @@ from ledger.cli.mail_words import Service, ask_for_code, secret_line
 from ledger.cli.person import Person, person_command
 from ledger.cli.register import MAX_TOKEN
 from ledger.cli.words import example
-from ledger.client.mail_recovery import recover_by_mail
-from ledger.client.recovery import RecoveryCode
-from ledger.client.recovery import recover as begin_again
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.mail_recovery import recover_by_mail
+from ledger.client.user.recovery import RecoveryCode
+from ledger.client.user.recovery import recover as begin_again
+from ledger.client.user.user import User
 from ledger.errors import UsageError
 from ledger.format.identity import IdentityToken
 

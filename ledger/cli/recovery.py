@@ -8,7 +8,7 @@ from ledger.cli.person import Person, person_command
 from ledger.cli.recovery_mail import mail
 from ledger.cli.recovery_service import init, serve
 from ledger.cli.words import example
-from ledger.client.recovery import add_code
+from ledger.client.user.recovery import add_code
 
 
 @click.group()

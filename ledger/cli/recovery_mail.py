@@ -13,8 +13,8 @@ from ledger.cli.mail_words import Service, ask_for_code, line, secret_line, unse
 from ledger.cli.person import Person, person_command
 from ledger.cli.register import MAX_TOKEN
 from ledger.cli.words import example
-from ledger.client.mail_recovery import MailRecovery
 from ledger.client.transport import HttpTransport
+from ledger.client.user.mail_recovery import MailRecovery
 from ledger.format.identity import IdentityToken
 from ledger.log.clock import wall_ms
 

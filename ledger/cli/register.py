@@ -8,7 +8,7 @@ import click
 
 from ledger.cli.person import Person, person_command
 from ledger.cli.words import example
-from ledger.client.user import User
+from ledger.client.user.user import User
 from ledger.format.identity import IdentityToken
 
 MAX_TOKEN = 8_192

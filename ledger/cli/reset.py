@@ -11,7 +11,7 @@ from ledger import keyfile
 from ledger.cli.person import Person, person_command
 from ledger.cli.register import MAX_TOKEN
 from ledger.cli.words import example
-from ledger.client.user import User
+from ledger.client.user.user import User
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey
 

@@ -17,7 +17,7 @@ from ledger.cli.groups import find_group
 from ledger.cli.person import Person
 from ledger.client.documents import Documents
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.user import User
 from ledger.errors import StoreError, UsageError
 
 

@@ -10,9 +10,9 @@ from ledger.cli.person import Person, person_command
 from ledger.cli.source import open_source
 from ledger.cli.words import example, print_json, time_of
 from ledger.cli.worth_words import asked, overdue_facts, overdue_words, worth
-from ledger.client import light
+from ledger.client.lookups import light
+from ledger.client.lookups.trust import Trust, size_of
 from ledger.client.policy import Policy
-from ledger.client.trust import Trust, size_of
 from ledger.errors import TransportError
 from ledger.log.clock import wall_ms
 from ledger.rules.state import LogState

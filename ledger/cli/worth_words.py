@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger.cli.words import time_of
+from ledger.client.lookups.trust import Unsettled
 from ledger.client.policy import Policy
-from ledger.client.trust import Unsettled
 from ledger.format.policy import TrustPolicy
 from ledger.rules.state import LogState
 

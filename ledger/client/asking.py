@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from ledger.client.account import Identity
 from ledger.client.known import Known
 from ledger.client.text import printable
 from ledger.client.transport import Transport
+from ledger.client.user.account import Identity
 from ledger.errors import (
     BadSignature,
     KeyrollError,

@@ -34,13 +34,13 @@ from typing import BinaryIO, Protocol
 from nacl.bindings import crypto_box_seal, crypto_box_seal_open
 from nacl.exceptions import CryptoError
 
-from ledger.client.archive import Archive
-from ledger.client.group_keys import GroupKeys
-from ledger.client.light_groups import LightGroups
-from ledger.client.light_session import LightLog
-from ledger.client.pins import Pin
-from ledger.client.rotation import renew
-from ledger.client.user import User
+from ledger.client.group.archive import Archive
+from ledger.client.group.keys import GroupKeys
+from ledger.client.group.rotation import renew
+from ledger.client.lookups.groups import LightGroups
+from ledger.client.lookups.pins import Pin
+from ledger.client.lookups.session import LightLog
+from ledger.client.user.user import User
 from ledger.errors import (
     BadSignature,
     MalformedInput,

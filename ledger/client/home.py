@@ -2,9 +2,9 @@
 
     HOME/settings.json   the server's address and the log id
     HOME/replica.db      the log, replayed: may be deleted, and is fetched again
-    HOME/account         secret keys: see `ledger.client.account`
-    HOME/contacts.db     pins, for who replays: see `ledger.client.contacts`
-    HOME/trust.db        pins, for who looks up: see `ledger.client.trust`
+    HOME/account         secret keys: see `ledger.client.user.account`
+    HOME/contacts.db     pins, for who replays: see `ledger.client.lookups.contacts`
+    HOME/trust.db        pins, for who looks up: see `ledger.client.lookups.trust`
     HOME/witnesses.policy, HOME/auditors.policy
                          whom this person asks to cosign (62-witnesses), if they are there
     HOME/recovery        a recovery by e-mail that was begun and waits
@@ -28,19 +28,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.client import light, light_evidence
-from ledger.client.account import FileVault
 from ledger.client.asking import Asking
-from ledger.client.contacts import Contacts
-from ledger.client.gossip import Accepted
+from ledger.client.evidence import of_lookups
+from ledger.client.evidence.gossip import Accepted
 from ledger.client.known import Known
-from ledger.client.light_session import LightLog
+from ledger.client.lookups import light
+from ledger.client.lookups.contacts import Contacts
+from ledger.client.lookups.session import LightLog
+from ledger.client.lookups.trust import Trust
 from ledger.client.policy import NOBODY, Policy
-from ledger.client.replica import Replica
-from ledger.client.replica_tree import ReplicaTree
-from ledger.client.session import Log
+from ledger.client.replay.replica import Replica
+from ledger.client.replay.session import Log
+from ledger.client.replay.tree import ReplicaTree
 from ledger.client.text import parse_log_id
-from ledger.client.trust import Trust
+from ledger.client.user.account import FileVault
 from ledger.durable import write_secretly
 from ledger.errors import LogMisbehaved, MalformedInput, StoreError, UsageError
 from ledger.format.evidence import Evidence
@@ -161,7 +162,7 @@ class Home:
                 view = trust.view()
                 if view.size:
                     log = light.founding(None, view)
-                    found.append(Accepted(view.first, log, light_evidence.claim_of(view)))
+                    found.append(Accepted(view.first, log, of_lookups.claim_of(view)))
         return sorted(found, key=lambda one: one.claim.size)
 
     def keep_evidence(self, error: LogMisbehaved, now: int) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ledger.client.groups import Resolved
+from ledger.client.group.groups import Resolved
 from ledger.client.history import Step
 from ledger.format.block import Anchor
 from ledger.log.commit import Head

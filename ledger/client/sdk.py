@@ -23,16 +23,16 @@ from functools import cached_property
 from pathlib import Path
 
 from ledger.client.documents import FRESH, HEAD_BYTES, Document, Documents, parse_preamble
-from ledger.client.group import Group
+from ledger.client.group.group import Group
+from ledger.client.group.rotation import renew
 from ledger.client.home import Home
-from ledger.client.lookup_log import LookupLog
-from ledger.client.mail_recovery import Ask, MailRecovery, recover_by_mail
-from ledger.client.pins import Alarm, Found, Pin
+from ledger.client.lookups.log import LookupLog
+from ledger.client.lookups.pins import Alarm, Found, Pin
 from ledger.client.policy import Policy
-from ledger.client.recovery import RecoveryCode, add_code, recover
-from ledger.client.rotation import renew
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.mail_recovery import Ask, MailRecovery, recover_by_mail
+from ledger.client.user.recovery import RecoveryCode, add_code, recover
+from ledger.client.user.user import User
 from ledger.errors import DeviceGone, NotAccepted, UsageError
 from ledger.format.identity import IdentityToken
 from ledger.format.statement import Role

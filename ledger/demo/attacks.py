@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ledger.client import compose_groups
-from ledger.client.archive import View
-from ledger.client.compose import Place
-from ledger.client.compose_groups import Author, GroupSecret
-from ledger.client.group import Group
-from ledger.client.groups import Change
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.group import compose_groups
+from ledger.client.group.archive import View
+from ledger.client.group.compose_groups import Author, GroupSecret
+from ledger.client.group.group import Group
+from ledger.client.group.groups import Change
+from ledger.client.replay.session import Log
+from ledger.client.user.compose import Place
+from ledger.client.user.user import User
 from ledger.demo.audit import MISBEHAVIOUR, audit
 from ledger.demo.liar import Twist, lying
 from ledger.demo.stage import ORIGIN, Stage

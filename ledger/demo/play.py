@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from ledger.app.enrolment import enrol
-from ledger.client.account import DeviceSecret
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.replay.session import Log
+from ledger.client.user.account import DeviceSecret
+from ledger.client.user.user import User
 from ledger.demo.keyring import Act, Event, Person, acts_of, releases
 from ledger.demo.roles import Roles, UserAt
 from ledger.demo.stage import Stage

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ledger.client.group import Group
-from ledger.client.user import User
+from ledger.client.group.group import Group
+from ledger.client.user.user import User
 from ledger.format.statement import Role
 
 

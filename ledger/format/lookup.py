@@ -8,7 +8,7 @@
     saved-lookup   = [1, log id, identifier, bundle]
 
 Decoding takes exactly these shapes and looks neither into entries nor into states: what a bundle
-proves, `ledger.client.light` says.
+proves, `ledger.client.lookups.light` says.
 
 >>> asked = LookupRequest(bytes(32), Mode.REPLAY, 0, 0, (Query("ada@example.org"),))
 >>> LookupRequest.decode(asked.encode()) == asked

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from ledger.client.pins import Standing
+from ledger.client.lookups.pins import Standing
 from ledger.client.policy import Policy
 from ledger.format.lookup import Bundle, Mode
 from tests.attacks.cosigners import (

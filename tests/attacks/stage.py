@@ -24,13 +24,13 @@ from typing import Any
 from aiohttp import ClientSession
 
 from ledger import keyfile
-from ledger.client.account import Account, DeviceSecret, FileVault, Identity, MemoryVault
-from ledger.client.group import Group as GroupClient
-from ledger.client.light_session import LightLog
-from ledger.client.pins import Found
+from ledger.client.group.group import Group as GroupClient
+from ledger.client.lookups.pins import Found
+from ledger.client.lookups.session import LightLog
 from ledger.client.policy import Policy
-from ledger.client.session import Log
-from ledger.client.user import User as UserClient
+from ledger.client.replay.session import Log
+from ledger.client.user.account import Account, DeviceSecret, FileVault, Identity, MemoryVault
+from ledger.client.user.user import User as UserClient
 from ledger.errors import KeyrollError, LogMisbehaved
 from ledger.format import wire
 from ledger.format.statement import Role

@@ -12,7 +12,7 @@ import shutil
 
 from aiohttp import ClientSession
 
-from ledger.client.light_session import LightLog
+from ledger.client.lookups.session import LightLog
 from ledger.format import entry, wire
 from ledger.server.home import Home
 from ledger.store.environment import Environment

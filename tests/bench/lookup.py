@@ -30,8 +30,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from ledger.client import light
-from ledger.client.pins import Held, LogView, Outcome, Pin
+from ledger.client.lookups import light
+from ledger.client.lookups.pins import Held, LogView, Outcome, Pin
 from ledger.client.policy import Policy
 from ledger.format.block import Anchor
 from ledger.format.lookup import LOOKUP_PATH, Bundle, LookupRequest, Mode

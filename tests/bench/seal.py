@@ -25,10 +25,10 @@ from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
 from ledger.app.keys import Role
 from ledger.client.documents import Documents
-from ledger.client.light_session import LightLog
-from ledger.client.session import Log
+from ledger.client.lookups.session import LightLog
+from ledger.client.replay.session import Log
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.user import User
 from ledger.format.bodies import MAX_TIME
 from ledger.format.keys import SigningKey
 from ledger.seal.stream import PIECE, Sealer, Session

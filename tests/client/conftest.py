@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
 from ledger.app.keys import Role
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.format.bodies import MAX_TIME, Limits
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from ledger.client.light import verify
-from ledger.client.pins import Held, Outcome
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Held, Outcome
 from ledger.client.policy import Policy
 from ledger.errors import KeyrollError, LogMisbehaved, MalformedInput
 from ledger.format import entry

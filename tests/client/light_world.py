@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ledger.client.light import verify
-from ledger.client.pins import Held, LogView, Outcome, Own, Pin
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Held, LogView, Outcome, Own, Pin
 from ledger.client.policy import Policy
 from ledger.format.bodies import Demands, Limits
 from ledger.format.lookup import Mode

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ledger.client.account import Account, MemoryVault
-from ledger.client.group import Group
-from ledger.client.groups import Member
-from ledger.client.replica import Replica
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.group.group import Group
+from ledger.client.group.groups import Member
+from ledger.client.replay.replica import Replica
+from ledger.client.replay.session import Log
+from ledger.client.user.account import Account, MemoryVault
+from ledger.client.user.user import User
 from ledger.format.statement import Role
 from ledger.rules.stale import Cause
 

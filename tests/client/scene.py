@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.client.groups import (
+from ledger.client.group.groups import (
     Deed,
     Resolved,
     resolve,

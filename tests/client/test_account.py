@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client import account as accounts
-from ledger.client.account import Account, DeviceSecret, FileVault, Identity
+from ledger.client.user import account as accounts
+from ledger.client.user.account import Account, DeviceSecret, FileVault, Identity
 from ledger.errors import MalformedInput, StoreError
 from ledger.format.bodies import DeviceKind
 from ledger.format.identity import Opening

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.contacts import Contacts, Pin
 from ledger.client.history import Event
+from ledger.client.lookups.contacts import Contacts, Pin
 from ledger.errors import LogMisbehaved, UsageError
 from ledger.format import entry
 from ledger.rules.users import LoudEvent

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ledger.app import keys
-from ledger.client.pins import Standing
+from ledger.client.lookups.pins import Standing
 from ledger.client.policy import Policy
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.errors import LogMisbehaved, NotCosigned, UnusablePolicy
 from ledger.format.bodies import DAY_MS
 from ledger.format.checkpoint import Checkpoint, sign_checkpoint

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from nacl.bindings import crypto_box_seal
 
-from ledger.client.account import Account, MemoryVault
 from ledger.client.documents import Documents, parse_preamble
-from ledger.client.group import Group
-from ledger.client.pins import Found, Pin
+from ledger.client.group.group import Group
+from ledger.client.lookups.pins import Found, Pin
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.account import Account, MemoryVault
+from ledger.client.user.user import User
 from ledger.errors import BadSignature, MalformedInput, NotAccepted, NotForYou, UsageError
 from ledger.format import wire
 from ledger.format.bodies import DeviceKind

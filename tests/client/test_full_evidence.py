@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ledger.client.policy import Policy
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.errors import LogMisbehaved
 from ledger.format import entry
 from ledger.format.bodies import DAY_MS
@@ -126,7 +126,7 @@ class Stalling(Server):
 
 async def test_a_server_that_stalls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lie is told all the same, and soon."""
-    monkeypatch.setattr("ledger.client.inquiry.PATIENCE", 0.05)
+    monkeypatch.setattr("ledger.client.evidence.inquiry.PATIENCE", 0.05)
     async with asyncio.timeout(2):
         error = await caught(Stalling(world, forked(world)[:9]), world, 7)
     assert (error.rule, error.proof) == ("R-42.5", None)

@@ -13,8 +13,8 @@ import pytest
 from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
 from ledger.app.keys import Role
-from ledger.client.gossip import Accepted, Verdict, checkpoint_of, compare
-from ledger.client.inquiry import Tree
+from ledger.client.evidence.gossip import Accepted, Verdict, checkpoint_of, compare
+from ledger.client.evidence.inquiry import Tree
 from ledger.client.verify import first_block
 from ledger.errors import MalformedInput, UsageError
 from ledger.format import entry

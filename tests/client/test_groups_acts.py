@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.client.groups import (
+from ledger.client.group.groups import (
     Change,
     leaving,
     roster,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.archive import Archive
-from ledger.client.group import Group
-from ledger.client.session import Log
+from ledger.client.group.archive import Archive
+from ledger.client.group.group import Group
+from ledger.client.replay.session import Log
 from ledger.errors import (
     LogMisbehaved,
     StoreError,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.account import FileVault
-from ledger.client.group import Group
-from ledger.client.user import User
+from ledger.client.group.group import Group
+from ledger.client.user.account import FileVault
+from ledger.client.user.user import User
 from ledger.errors import (
     UsageError,
 )

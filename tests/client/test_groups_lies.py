@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client import compose_groups
-from ledger.client.compose import Place
-from ledger.client.compose_groups import Author, GroupSecret
-from ledger.client.group import Group
-from ledger.client.groups import Change
-from ledger.client.light_groups import LightGroups
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.group import compose_groups
+from ledger.client.group.compose_groups import Author, GroupSecret
+from ledger.client.group.group import Group
+from ledger.client.group.groups import Change
+from ledger.client.lookups.groups import LightGroups
+from ledger.client.replay.session import Log
+from ledger.client.user.compose import Place
+from ledger.client.user.user import User
 from ledger.errors import LogMisbehaved, RuleViolation
 from ledger.format import wire
 from ledger.format.evidence import Evidence, WrongStatement

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger.client import compose_groups
-from ledger.client.compose import Boxes, sealed
-from ledger.client.group import Group
+from ledger.client.group import compose_groups
+from ledger.client.group.group import Group
+from ledger.client.user.compose import Boxes, sealed
 from ledger.errors import (
     MalformedInput,
     Refused,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ledger.client.groups import (
+from ledger.client.group.groups import (
     Deed,
     generations,
     naming,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.account import Account, DeviceSecret, FileVault, Identity, MemoryVault
-from ledger.client.compose import Place, half_add
-from ledger.client.handover import MAX_TEXT, Offer, Request, accept, ask
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.replay.session import Log
+from ledger.client.user.account import Account, DeviceSecret, FileVault, Identity, MemoryVault
+from ledger.client.user.compose import Place, half_add
+from ledger.client.user.handover import MAX_TEXT, Offer, Request, accept, ask
+from ledger.client.user.user import User
 from ledger.errors import (
     KeyrollError,
     MalformedInput,

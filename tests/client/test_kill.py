@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ledger.app import keys
-from ledger.client.replica import Replica
-from ledger.client.session import Log
+from ledger.client.replay.replica import Replica
+from ledger.client.replay.session import Log
 from ledger.log.planner import plan
 from ledger.log.sequencer import sign_head
 from ledger.server.config import AuditorsConfig
@@ -23,7 +23,7 @@ from tests.client.conftest import CONFIG
 
 CHILD = """
 import asyncio, sys, time
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 
 def progress(done, size):
     print(done, flush=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.light import verify
-from ledger.client.pins import Held, LogView
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Held, LogView
+from ledger.client.lookups.trust import Trust
 from ledger.client.policy import Policy
-from ledger.client.trust import Trust
 from ledger.format.lookup import Saved
 from ledger.log.clock import wall_ms
 from tests.client.conftest import Live

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.account import Account, DeviceSecret, Identity
-from ledger.client.light import verify
-from ledger.client.light_evidence import Links, proof
-from ledger.client.light_session import LightLog
+from ledger.client.evidence.of_lookups import Links, proof
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.session import LightLog
+from ledger.client.lookups.trust import Trust
 from ledger.client.policy import Policy
-from ledger.client.trust import Trust
+from ledger.client.user.account import Account, DeviceSecret, Identity
 from ledger.errors import LogMisbehaved, MalformedInput, NotCosigned, Refused
 from ledger.format import entry, wire
 from ledger.format.block import LOG_LABEL, Anchor

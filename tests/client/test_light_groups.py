@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.client.group import Group
-from ledger.client.light_groups import LightGroups
-from ledger.client.light_session import LightLog
+from ledger.client.group.group import Group
+from ledger.client.lookups.groups import LightGroups
+from ledger.client.lookups.session import LightLog
 from ledger.errors import LogMisbehaved, StoreError, UsageError
 from ledger.format import cose
 from ledger.format.wire import StatementAnswer, StatementRequest

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.client.light import joined
-from ledger.client.pins import Held
+from ledger.client.lookups.light import joined
+from ledger.client.lookups.pins import Held
 from ledger.client.policy import Policy
 from ledger.errors import LogMisbehaved
 from ledger.format.block import LOG_LABEL

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.client.light import covered, joined, verify
-from ledger.client.pins import Found, LogView, Outcome, Own, Pin, Standing
+from ledger.client.lookups.light import covered, joined, verify
+from ledger.client.lookups.pins import Found, LogView, Outcome, Own, Pin, Standing
 from ledger.client.policy import Policy
 from ledger.errors import (
     LogMisbehaved,

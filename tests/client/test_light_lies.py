@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledger.client.light import verify
-from ledger.client.pins import Held, LogView
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Held, LogView
 from ledger.client.policy import Policy
 from ledger.errors import KeyrollError, LogMisbehaved, MalformedInput
 from ledger.format import block as blocks

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from ledger.client.evidence.of_lookups import proof_of_anchor
 from ledger.client.history import history, log_history
-from ledger.client.light import check_own_anchor, own_step
-from ledger.client.light_evidence import proof_of_anchor
-from ledger.client.pins import Outcome, Own
+from ledger.client.lookups.light import check_own_anchor, own_step
+from ledger.client.lookups.pins import Outcome, Own
 from ledger.errors import LogMisbehaved
 from ledger.format import block as blocks
 from ledger.format import entry

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.client import light_parts
-from ledger.client.light_parts import Parts
+from ledger.client.lookups import parts as light_parts
+from ledger.client.lookups.parts import Parts
 from ledger.errors import LogMisbehaved, MalformedInput
 from ledger.format.lookup import Bundle, Link, LookupRequest
 from tests.client.lies import SCENES, Scene, chains, flipped

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client import light_parts
-from ledger.client.account import Account, MemoryVault
-from ledger.client.light import verify
-from ledger.client.light_session import LightLog
-from ledger.client.pins import Held, LogView, Standing
+from ledger.client.lookups import parts as light_parts
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Held, LogView, Standing
+from ledger.client.lookups.session import LightLog
+from ledger.client.lookups.trust import Trust
 from ledger.client.policy import Policy
-from ledger.client.trust import Trust
-from ledger.client.user import User
+from ledger.client.user.account import Account, MemoryVault
+from ledger.client.user.user import User
 from ledger.errors import LogMisbehaved, MalformedInput, NotCosigned, Refused, UsageError
 from ledger.format.lookup import Bundle, Mode, Saved
 from ledger.log.clock import wall_ms

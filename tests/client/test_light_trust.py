@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.light import verify
-from ledger.client.pins import Held, LogView, Outcome, Own
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Held, LogView, Outcome, Own
+from ledger.client.lookups.trust import Trust
 from ledger.client.policy import Policy
-from ledger.client.trust import Trust
 from ledger.errors import StoreError, UsageError
 from ledger.format.bodies import DeviceKind
 from tests.client.light_world import (
@@ -207,7 +207,7 @@ def test_damage_is_not_the_logs_fault(world: LightWorld, trust: Trust, query: st
 WRITER = """
 import sys
 from itertools import count
-from ledger.client.trust import Trust
+from ledger.client.lookups.trust import Trust
 from tests.client.light_world import ADA, BOB, LATER, WATCHED, LightWorld
 
 world, path = LightWorld.make(), sys.argv[1]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.account import FileVault, MemoryVault, Vault
-from ledger.client.group import Group
-from ledger.client.lookup_log import LookupLog
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.group.group import Group
+from ledger.client.lookups.log import LookupLog
+from ledger.client.replay.session import Log
+from ledger.client.user.account import FileVault, MemoryVault, Vault
+from ledger.client.user.user import User
 from ledger.errors import LogMisbehaved, RuleViolation, UsageError
 from ledger.format.lookup import Mode
 from ledger.rules.membership import Kind

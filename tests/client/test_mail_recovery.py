@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client import mail_recovery
-from ledger.client.account import FileVault, MemoryVault
-from ledger.client.mail_recovery import (
+from ledger.client.replay.session import Log
+from ledger.client.transport import HttpTransport
+from ledger.client.user import mail_recovery
+from ledger.client.user.account import FileVault, MemoryVault
+from ledger.client.user.mail_recovery import (
     Enrolment,
     MailRecovery,
     Ticket,
@@ -21,9 +23,7 @@ from ledger.client.mail_recovery import (
     recover_by_mail,
     seal_record,
 )
-from ledger.client.session import Log
-from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.user import User
 from ledger.errors import Refused, ReleaseWaits, TransportError, UsageError, WrongSecret
 from ledger.format import recovery as wire
 from ledger.format.bodies import DeviceKind

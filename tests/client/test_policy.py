@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.client.light import verify
+from ledger.client.lookups.light import verify
 from ledger.client.policy import NOBODY, Policy
-from ledger.client.session import Log
+from ledger.client.replay.session import Log
 from ledger.errors import (
     LogMisbehaved,
     MalformedInput,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.account import FileVault, MemoryVault
-from ledger.client.recovery import RecoveryCode, add_code, recover
-from ledger.client.session import Log
-from ledger.client.user import User
+from ledger.client.replay.session import Log
+from ledger.client.user.account import FileVault, MemoryVault
+from ledger.client.user.recovery import RecoveryCode, add_code, recover
+from ledger.client.user.user import User
 from ledger.errors import MalformedInput, TransportError, UsageError
 from ledger.format.bodies import DeviceKind
 from ledger.rules.users import LoudEvent

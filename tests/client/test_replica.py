@@ -13,7 +13,7 @@ import pytest
 from ledger import localfile
 from ledger.client import verify
 from ledger.client.history import Event, events
-from ledger.client.replica import Replica
+from ledger.client.replay.replica import Replica
 from ledger.errors import StoreError, StoreFull, UsageError
 from ledger.log.commit import Commit
 from ledger.log.planner import plan
@@ -85,7 +85,7 @@ def test_it_is_of_one_log(world: World, path: Path) -> None:
 
 def test_it_is_of_one_process(world: World, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; from ledger.client.replica import Replica\n"
+        "import sys; from ledger.client.replay.replica import Replica\n"
         "Replica.open(sys.argv[1], bytes.fromhex(sys.argv[2])); print('open', flush=True)\n"
         "sys.stdin.read()"
     )

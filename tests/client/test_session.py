@@ -9,8 +9,8 @@ import pytest
 
 from ledger.client import verify
 from ledger.client.policy import Policy
-from ledger.client.replica import Replica
-from ledger.client.session import Log
+from ledger.client.replay.replica import Replica
+from ledger.client.replay.session import Log
 from ledger.errors import (
     BadSignature,
     KeyrollError,

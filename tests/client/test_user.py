@@ -14,11 +14,11 @@ from ledger.app import keys
 from ledger.app.enrolment import Register, enrol
 from ledger.app.keys import Role
 from ledger.app.policy import rotate_enrolment
-from ledger.client.account import Account, DeviceSecret, FileVault, MemoryVault
-from ledger.client.replica import Replica
-from ledger.client.session import Log
+from ledger.client.replay.replica import Replica
+from ledger.client.replay.session import Log
 from ledger.client.transport import HttpTransport
-from ledger.client.user import User
+from ledger.client.user.account import Account, DeviceSecret, FileVault, MemoryVault
+from ledger.client.user.user import User
 from ledger.errors import (
     LogMisbehaved,
     MalformedInput,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ledger.client import verify
-from ledger.client.replica import Replica
+from ledger.client.replay.replica import Replica
 from ledger.errors import LogMisbehaved
 from ledger.format import checkpoint, entry
 from ledger.format.block import Anchor

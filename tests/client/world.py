@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ledger.client import verify
-from ledger.client.replica import Replica
+from ledger.client.replay.replica import Replica
 from ledger.errors import Refused
 from ledger.format.wire import encode_proof
 from ledger.log.commit import Head

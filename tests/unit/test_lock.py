@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.account import Account, FileVault
+from ledger.client.user.account import Account, FileVault
 from ledger.errors import MalformedInput, StoreError, UsageError, WrongSecret
 from ledger.seal.lock import MAGIC, Cost, Lock, is_locked
 

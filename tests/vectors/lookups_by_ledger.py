@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ledger.client.light import verify
-from ledger.client.pins import Found, Held, LogView, Standing
+from ledger.client.lookups.light import verify
+from ledger.client.lookups.pins import Found, Held, LogView, Standing
 from ledger.client.policy import NOBODY, Policy
 from ledger.errors import MalformedInput, NotCosigned, RuleViolation
 from ledger.format import entry
