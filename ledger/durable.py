@@ -1,6 +1,8 @@
 """Small files that are there whole, or not at all, whatever happens meanwhile.
 
 >>> write_durably(Path("mylog/covered"), note)              # doctest: +SKIP
+>>> with replacing(Path("letter")) as file:                 # doctest: +SKIP
+...     file.writelines(parts)
 
 Errors: `OSError`, as the system raises it; who calls knows what the file was for.
 """
@@ -8,20 +10,34 @@ Errors: `OSError`, as the system raises it; who calls knows what the file was fo
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once the block is left without an error."""
+    draft = path.with_name(f".{path.name}.{token_hex(8)}")  # others may write the same meanwhile
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Put `data` in place of the file `path`, in a directory that is there."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with replacing(path, mode=mode) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
 
 
 def write_secretly(path: Path, data: bytes) -> None:

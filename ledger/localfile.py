@@ -61,6 +61,19 @@ class LocalFile:
     def close(self) -> None:
         self._db.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all that happens inside, or, after an error, nothing. Nothing may await inside."""
+        with told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
     def __enter__(self) -> Self:
         return self
 

@@ -56,6 +56,10 @@ class Asking(ABC, Generic[K_co]):
         """See to it that the chains of `labels` are known, as of `after`'s chain or later."""
 
     @abstractmethod
+    async def visit(self, label: bytes) -> None:
+        """See to it that the chain of `label` is known, though nobody here may be in the log."""
+
+    @abstractmethod
     async def submit(self, submission: Submission) -> Admitted:
         """Hand in a block; on return it is known here. Raises what it was refused for.
 

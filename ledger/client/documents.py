@@ -24,11 +24,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from tempfile import mkstemp
 from typing import BinaryIO, Protocol
 
 from nacl.bindings import crypto_box_seal, crypto_box_seal_open
@@ -41,6 +39,7 @@ from ledger.client.lookups.groups import LightGroups
 from ledger.client.lookups.pins import Pin
 from ledger.client.lookups.session import LightLog
 from ledger.client.user.user import User
+from ledger.durable import replacing
 from ledger.errors import (
     BadSignature,
     MalformedInput,
@@ -235,8 +234,11 @@ class Documents:
         progress: Progress = lambda done: None,
     ) -> Document:
         """The same into the file `target`, which is there only if all of it was in order."""
-        with _replacing(target) as file:
-            return await self._decrypted(source, file, author, progress)
+        try:
+            with replacing(target, mode=0o600) as file:
+                return await self._decrypted(source, file, author, progress)
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {error.strerror}") from error
 
     async def _decrypted(
         self, source: BinaryIO, target: BinaryIO, author: str | None, progress: Progress
@@ -383,25 +385,6 @@ def parse_preamble(head: bytes) -> Preamble:
 
 def _box(session: Session, holder: bytes, key: bytes) -> SessionBox:
     return SessionBox(holder, key, crypto_box_seal(session.secret, key))
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path`, durably, when the block is left without an error."""
-    try:
-        descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        beside = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(descriptor)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _seal(sealer: Sealer, source: BinaryIO, target: BinaryIO, progress: Progress) -> None:

@@ -30,10 +30,12 @@ from ledger.client.lookups.log import LookupLog
 from ledger.client.lookups.pins import Alarm, Found, Pin
 from ledger.client.policy import Policy
 from ledger.client.transport import HttpTransport
+from ledger.client.user.handover import Offer, Request, ask
 from ledger.client.user.mail_recovery import Ask, MailRecovery, recover_by_mail
 from ledger.client.user.recovery import RecoveryCode, add_code, recover
 from ledger.client.user.user import User
-from ledger.errors import DeviceGone, NotAccepted, UsageError
+from ledger.errors import DeviceGone, LogMisbehaved, NotAccepted, UsageError
+from ledger.format import cose
 from ledger.format.identity import IdentityToken
 from ledger.format.statement import Role
 from ledger.rules.membership import Kind
@@ -60,6 +62,7 @@ class Keyroll:
         self._log = log
         self._server = server
         self._fresh = fresh
+        self._documents: Documents | None = None
         self.status = Status.NEEDS_REGISTRATION
 
     @classmethod
@@ -86,9 +89,14 @@ class Keyroll:
             HttpTransport(url) as server,
         ):
             place = cls(home, log, server, fresh)
-            with suppress(DeviceGone):
-                await place.refresh()
-            yield place
+            try:
+                with suppress(DeviceGone):
+                    await place.refresh()
+                yield place
+            except LogMisbehaved as error:
+                path = home.keep_evidence(error, log.clock())
+                error.add_note(f"what was shown is kept in {path}")
+                raise
 
     async def refresh(self) -> None:
         """Look at the log again. Raises `DeviceGone`: from then on nothing can be done here."""
@@ -154,6 +162,44 @@ class Keyroll:
             )
         await self.refresh()
 
+    # --- further devices
+
+    def request(self) -> Request:
+        """What this new device asks an old one with: public; compare its `fingerprint` on both."""
+        return ask(self._log.log_id, self._home.vault)
+
+    async def offer(self, request: Request) -> Offer:
+        """An old device's answer to a new one, to be carried to it over a private channel.
+
+        It holds until any other change to one's devices, at most 24 hours.
+        """
+        pin = (await self.documents.light.refresh()).pin
+        if pin and not pin.quiet:  # who joins believes us about our devices
+            raise NotAccepted((pin,), (self.user.identifier,))
+        return await self.user.offer(request)
+
+    async def join(self, offer: Offer) -> None:
+        """Become a device of who made the offer. After an error, do it again."""
+        await User.join(self._log, offer, self._home.vault)
+        await self._begin_anew()
+
+    async def reset(self, token: IdentityToken, authority: cose.Signer) -> None:
+        """Begin again, in the next epoch, with this device alone: the last resort.
+
+        The token is one for a reset; the log's recovery `authority` signs too. Contacts are told,
+        groups have to let one in again, and what was sealed to the old devices stays closed.
+        """
+        await User.reset(self._log, token, authority, self._home.vault)
+        await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        """Accept oneself, as this very device's block left it."""
+        self.__dict__.pop("user", None)
+        await self.refresh()
+        pin = self.documents.light.trust.pin(self.user.label)
+        if pin and pin.chain.state.index == self.user.state.devices[-1].index:
+            self.documents.light.accept(pin)
+
     @cached_property
     def user(self) -> User:
         """The person: devices, user keys. Raises `UsageError` before there is one."""
@@ -165,6 +211,7 @@ class Keyroll:
         The user key is rotated, and at once the groups of `rotate_groups`, whose labels are
         returned. After an error, do it again.
         """
+        await self._log.sync()  # they may be news
         await self.user.revoke_devices(*signing)
         return await self.rotate_groups()
 
@@ -180,13 +227,15 @@ class Keyroll:
 
     # --- documents and messages
 
-    @cached_property
+    @property
     def documents(self) -> Documents:
         """All that can be done with sealed streams; the calls below are the common ones."""
         light = self._log.light
         if light is None:
             raise UsageError("nobody has registered here yet")
-        return Documents(self.user, light, self._server, fresh=self._fresh)
+        if self._documents is None or self._documents.light is not light:  # the devices changed
+            self._documents = Documents(self.user, light, self._server, fresh=self._fresh)
+        return self._documents
 
     async def begin(self, users: Iterable[str] = (), groups: Iterable[bytes] = ()) -> Session:
         """A session: one key for many messages or documents."""

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -105,12 +103,12 @@ class Records(LocalFile):
 
     def begin_keeping(self, attempt: bytes, slot: Slot, held: Held, now: int) -> str | None:
         """The code to send to the slot's address. None: this attempt was begun before."""
-        with self._transaction():
+        with self.transaction():
             return self._begin(attempt, slot, Purpose.KEEP, held, now)
 
     def begin_release(self, attempt: bytes, slot: Slot, now: int) -> str | None:
         """The code to send; None too where there is no record (R-96.10)."""
-        with self._transaction():
+        with self.transaction():
             code = self._begin(attempt, slot, Purpose.RELEASE, None, now)
             keepers = self._keepers(self._hide("slot", encode(slot.to_value())))
             if code is None or not keepers:
@@ -122,7 +120,7 @@ class Records(LocalFile):
     def answer(self, attempt: bytes, code: str, now: int) -> int:
         """Take the code back; when what it is for is due (ms). Again, it says the same."""
         number = attempt_id(attempt)
-        with self._transaction():
+        with self.transaction():
             done = self._try(number, code, now)
         if done is None:
             raise WrongCode
@@ -212,7 +210,7 @@ class Records(LocalFile):
         Raises `NotYet` and `NothingHere`.
         """
         number = attempt_id(attempt)
-        with self._transaction():
+        with self.transaction():
             query = (
                 "SELECT keeper, due, given, record FROM releases JOIN records USING (keeper)"
                 " WHERE attempt = ? AND due > ?"
@@ -248,7 +246,7 @@ class Records(LocalFile):
     def cancel(self, keeper: bytes, now: int) -> None:
         """Stop every release of a record that was begun. Raises `NothingHere`."""
         number = keeper_id(keeper)
-        with self._transaction():
+        with self.transaction():
             self._check_there(number)
             stopped = self._db.execute("DELETE FROM releases WHERE keeper = ?", (number,))
             if stopped.rowcount:
@@ -257,7 +255,7 @@ class Records(LocalFile):
     def remove(self, keeper: bytes) -> None:
         """Forget a record, and all about it. Raises `NothingHere`."""
         number = keeper_id(keeper)
-        with self._transaction():
+        with self.transaction():
             self._check_there(number)
             self._drop(number)
 
@@ -289,14 +287,3 @@ class Records(LocalFile):
 
     def _hide(self, kind: str, data: bytes) -> bytes:
         return hmac.digest(self._key, kind.encode() + b"\0" + data, "sha256")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")

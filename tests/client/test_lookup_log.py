@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,7 @@ from ledger.client.lookups.log import LookupLog
 from ledger.client.replay.session import Log
 from ledger.client.user.account import FileVault, MemoryVault, Vault
 from ledger.client.user.user import User
-from ledger.errors import LogMisbehaved, RuleViolation, UsageError
-from ledger.format.lookup import Mode
+from ledger.errors import DeviceGone, LogMisbehaved, RuleViolation, UsageError
 from ledger.rules.membership import Kind
 from tests.client.conftest import Live
 from tests.client.light_world import AUDITED
@@ -152,9 +151,43 @@ async def test_a_block_that_was_admitted_is_held_to(
 
 async def test_only_in_replay_mode(live: Live, people: People) -> None:
     vault = MemoryVault()
-    assert AUDITED.mode == Mode.AUDITED
     with pytest.raises(UsageError, match="replay"):
-        async with LookupLog.connect(
-            live.url, live.log_id, ":memory:", vault, policy=replace(AUDITED)
-        ):
+        async with LookupLog.connect(live.url, live.log_id, ":memory:", vault, policy=AUDITED):
             pass
+
+
+async def test_a_group_goes_on_while_it_is_read(
+    live: Live, people: People, zoe: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another task sees a block more while the authors are looked up: nobody withheld anything."""
+    ada, log = people.ada, zoe.log
+    team = await Group.create(zoe, {ada.label: ADMIN})
+    await ada.log.sync()
+    want, others = log.want, [people.bob.label, people.eve.label]
+
+    async def meanwhile(labels: Iterable[bytes], *, after: bytes | None = None) -> None:
+        if after and others:
+            await Group(ada, team.label).add(others.pop())
+            await log.sync()
+        await want(labels, after=after)
+
+    monkeypatch.setattr(log, "want", meanwhile)
+    assert len(await team.members()) == 4
+    assert not others
+
+
+async def test_a_device_that_was_revoked(live: Live, people: People, zoe: User) -> None:
+    """It learns so, and takes no chain that it is not shown any more for a lie."""
+    team = await Group.create(zoe, {people.ada.label: MEMBER})
+    phone = await zoe.add_device()
+    vault = MemoryVault()
+    vault.save(replace(zoe.account, devices=(phone,)))
+    async with without_replay(live, vault) as log:
+        await log.sync()
+        there = Group(User(log, vault), team.label)
+        assert len(await there.members()) == 2
+        await zoe.revoke_devices(phone.signing.public)
+        with pytest.raises(DeviceGone):
+            await log.want([people.bob.label])
+        with pytest.raises(DeviceGone):
+            await there.add(people.bob.label)

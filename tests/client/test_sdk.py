@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger.client.lookups.session import LightLog
 from ledger.client.sdk import Keyroll
-from ledger.errors import DeviceGone, NotAccepted, NotForYou, UsageError, WrongSecret
+from ledger.errors import DeviceGone, LogMisbehaved, NotAccepted, NotForYou, UsageError, WrongSecret
 from ledger.format.statement import Role
 from ledger.seal.lock import Lock
 from tests.client.conftest import Live
@@ -98,6 +99,35 @@ async def test_a_device_that_was_revoked_learns_it(live: Live, tmp_path: Path) -
         assert ada.status.name == "GONE"
     async with at(live, tmp_path / ADA) as gone:
         assert gone.status.name == "GONE"
+
+
+async def test_own_devices_are_no_alarm(live: Live, tmp_path: Path) -> None:
+    """One that was added here is known to what was made before it was."""
+    async with person(live, tmp_path, ADA) as ada:
+        assert ada.alarms == ()
+        await ada.user.add_device()
+        await ada.lookup(ADA)
+        assert ada.alarms == ()
+
+
+async def test_evidence_is_kept(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a log that takes back a block which it had admitted."""
+    async with person(live, tmp_path, ADA) as ada:
+        light = ada.documents.light
+        told = await light._post(light._held().ask(light.label, light.policy, [light.label]))
+        await ada.user.add_device()
+
+    async def earlier(self: LightLog, asked: object) -> bytes:
+        return told
+
+    monkeypatch.setattr(LightLog, "_post", earlier)
+    with pytest.raises(LogMisbehaved) as caught:
+        async with at(live, tmp_path / ADA):
+            pass
+    (kept,) = (tmp_path / ADA / "evidence").iterdir()
+    assert caught.value.__notes__ == [f"what was shown is kept in {kept}"]
 
 
 async def test_who_revokes_a_device_rotates_their_groups(live: Live, tmp_path: Path) -> None:

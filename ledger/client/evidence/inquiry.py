@@ -105,10 +105,15 @@ class Tree:
         return root
 
     async def _entry(self, index: int) -> bytes:
-        number, place = divmod(index, WIDTH)
-        width = tile_width(0, number, self.claim.size)
-        try:
-            data = await self._server.bundle(Bundle(number, width))
-        except Refused:  # there may be a full one by now (R-20.7)
-            width, data = WIDTH, await self._server.bundle(Bundle(number))
-        return decode_bundle(data, width)[place]
+        return await entry_at(self._server, index, self.claim.size)
+
+
+async def entry_at(server: Proofs, index: int, size: int) -> bytes:
+    """What the server gives as the leaf `index` of its tree of `size`; unproven."""
+    number, place = divmod(index, WIDTH)
+    width = tile_width(0, number, size)
+    try:
+        data = await server.bundle(Bundle(number, width))
+    except Refused:  # there may be a full one by now (R-20.7)
+        width, data = WIDTH, await server.bundle(Bundle(number))
+    return decode_bundle(data, width)[place]

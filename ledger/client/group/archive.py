@@ -138,16 +138,7 @@ class Records:
         """
         await self._log.want([group])
         self.state(group)
-        known = self._replica.resolved(group)
-        start = known.chain.length if known else 0
-        statements, leaves = await self.fetch(group, through or group, start)
-        told = [*self._replica.statements(group), *statements]
-        await self._log.want(groups.named(told), after=group)
-        try:
-            resolved = self._resolve(group, known, statements)
-        except LogMisbehaved as error:
-            error.proof = await self._proof(group, statements, error)
-            raise
+        resolved, leaves = await self._read_on(group, through or group)
         log_id, chains = self._log.log_id, self._replica.chain
         leaving = groups.leaving(group, resolved.membership, leaves, chains, log_id)
         return Reading(resolved, leaving)
@@ -193,6 +184,23 @@ class Records:
             missing = self._length(group) - start - len(found)
             if missing <= 0 or not answer.statements:
                 return found[: len(found) + min(missing, 0)], answer.leaves
+
+    async def _read_on(self, group: bytes, through: bytes) -> tuple[Resolved, tuple[bytes, ...]]:
+        """The group by all its statements, and the wishes to leave it."""
+        while True:
+            known = self._replica.resolved(group)
+            start = known.chain.length if known else 0
+            statements, leaves = await self.fetch(group, through, start)
+            length = self._length(group)
+            people = known.membership.labels if known else frozenset()
+            await self._log.want(sorted(people.union(groups.named(statements))), after=group)
+            if length == self._length(group):
+                break  # else it went on meanwhile: nobody withholds what was not asked for
+        try:
+            return self._resolve(group, known, statements), leaves
+        except LogMisbehaved as error:
+            error.proof = await self._proof(group, statements, error)
+            raise
 
     def _resolve(self, group: bytes, known: Resolved | None, statements: list[bytes]) -> Resolved:
         """Verify the statements that follow `known`, and keep them."""

@@ -20,7 +20,7 @@ from ledger.errors import MalformedInput, RuleViolation
 from ledger.format import block as blocks
 from ledger.format.block import LOG_LABEL, Block
 from ledger.format.bodies import ZERO_HASH, LogCreate
-from ledger.format.lookup import ChainPart
+from ledger.format.lookup import ChainPart, Link
 from ledger.rules.state import Chain, LogState, accumulate, chain_value
 from ledger.tree.directory_proof import verify_present
 from ledger.tree.merkle import EMPTY_ROOT, leaf_hash, verify_consistency
@@ -73,11 +73,22 @@ def replay(
     For the log's own chain, `log` is what of it is held: it grows with every block.
     """
     _check_links(place, part, start)
+    return follow(place, label, part.links, start, log)
+
+
+def follow(
+    place: Place,
+    label: bytes,
+    links: Iterable[Link],
+    start: Chain | None = None,
+    log: Sequence[Chain] = (),
+) -> list[Step]:
+    """The same, without what says how many blocks there are (R-65.8)."""
     states = [one.state for one in log if isinstance(one.state, LogState)]
     steps: list[Step] = []
     chain, time = start, 0
     with citing("R-65.8"):
-        for link in part.links:
+        for link in links:
             seen = states if label == LOG_LABEL else place.states
             step = history.step(seen, place.log_id, chain, link.index, link.entry)
             _check_step(step, label, chain, place.log_id)

@@ -6,10 +6,12 @@
 
 It stands where a `Log` stands: `User` and `Group` take either. `sync` looks up again what was
 looked up before, `want` what was not. Before the user has a live device nobody answers their
-lookups (R-72.7): then `sync` takes no more than the newest checkpoint, as the first block's anchor.
+lookups (R-72.7): then `sync` takes no more than the newest checkpoint, as the first block's anchor,
+and `visit` a chain as the server shows it to anybody. That is enough to join by an offer, and to
+reset: each block is checked, and all of it is looked up, with proof that nothing is hidden, as soon
+as the new device is in.
 
-Errors: those of `LightLog`; `DeviceGone` if no device here is live any more. To join by an offer,
-and to reset, takes a replay.
+Errors: those of `LightLog`; `DeviceGone` if no device here is live any more.
 """
 
 from __future__ import annotations
@@ -22,102 +24,28 @@ from pathlib import Path
 from ledger.client import history as histories
 from ledger.client import verify as replays
 from ledger.client.asking import Asking, Progress
-from ledger.client.lookups import light
+from ledger.client.evidence.inquiry import entry_at
 from ledger.client.lookups.greeting import Greeting, Shown, greeted
-from ledger.client.lookups.groups import LightCopy
+from ledger.client.lookups.seen import SeenLog
 from ledger.client.lookups.session import LightLog
 from ledger.client.lookups.trust import Trust
+from ledger.client.lookups.visits import visit
 from ledger.client.policy import Policy
 from ledger.client.transport import HttpTransport
 from ledger.client.user.account import Account, Vault
 from ledger.errors import DeviceGone, Refused, UsageError
 from ledger.format import block as blocks
 from ledger.format import entry, wire
-from ledger.format.block import Anchor
 from ledger.format.bodies import BlockType
 from ledger.format.lookup import Link, Mode
 from ledger.format.wire import Admitted, Submission
 from ledger.log.clock import wall_ms
 from ledger.log.commit import Head
-from ledger.rules.state import Chain, GroupState, LogState, UserState
-from ledger.tree.tiles import WIDTH, Bundle, decode_bundle
 
 _FORBIDDEN = 403
 
 
-class Looked(LightCopy):
-    """What was looked up, as users and groups read a replica."""
-
-    def __init__(self, trust: Trust) -> None:
-        super().__init__(trust)
-        self._trust = trust
-        self._turns: dict[bytes, int] = {}
-        self._turn = 0
-
-    def took(self, label: bytes, chain: Chain | None) -> None:
-        """Show this chain, or that there is none."""
-        self._turn += 1
-        self._turns[label] = self._turn
-        if chain:
-            self.take(label, chain)
-
-    def due(self, labels: Iterable[bytes], after: bytes | None) -> list[bytes]:
-        """Those that were not looked up; or not since `after` was, which may build on them."""
-        since = self._turns.get(after, 0) if after else 1
-        return [one for one in dict.fromkeys(labels) if self._turns.get(one, 0) < since]
-
-    @property
-    def watched(self) -> list[bytes]:
-        """All that was looked up, groups first: what their authors did must not be older."""
-        return sorted(self._turns, key=lambda label: not self._is_group(label))
-
-    def _is_group(self, label: bytes) -> bool:
-        chain = self.chain(label)
-        return chain is not None and isinstance(chain.state, GroupState)
-
-    @property
-    def log_id(self) -> bytes:
-        return self._trust.log_id
-
-    @property
-    def head(self) -> Head:
-        view = self._trust.view()
-        return Head(view.size, view.root, view.time)
-
-    @property
-    def anchor(self) -> Anchor:
-        """What a block that is written now commits to."""
-        view = self._trust.view()
-        return Anchor(view.size, view.root)
-
-    @property
-    def log(self) -> LogState:
-        """The log's own state, as it was seen last."""
-        view = self._trust.view()
-        if not view.first:
-            raise UsageError("nothing of this log was fetched yet: sync first")
-        return view.states[-1] if view.states else light.founding(None, view)
-
-    def user(self, label: bytes) -> UserState | None:
-        """Who stands behind a label that was looked up."""
-        chain = self.chain(label)
-        return chain.state if chain and isinstance(chain.state, UserState) else None
-
-    def labels(self) -> list[bytes]:
-        """The labels that were looked up and found, ascending."""
-        return sorted(label for label in self._turns if self.chain(label))
-
-    def holds(self, raw: bytes) -> bool:
-        """Whether the block `raw` is in its chain."""
-        block = blocks.parse(raw)
-        chain = self.chain(block.label)
-        if chain is None or block.seq >= chain.length:
-            return False
-        _, data = self._trust.links(block.label)[block.seq]
-        return entry.parse(data).body == raw
-
-
-class LookupLog(Asking[Looked]):
+class LookupLog(Asking[SeenLog]):
     """One log, looked up and written to by the user whose account is in `vault`."""
 
     def __init__(
@@ -129,7 +57,7 @@ class LookupLog(Asking[Looked]):
         policy: Policy | None = None,
         clock: Callable[[], int] = wall_ms,
     ) -> None:
-        super().__init__(Looked(trust), transport, clock)
+        super().__init__(SeenLog(trust), transport, clock)
         self.policy = policy or Policy()
         if self.policy.mode != Mode.REPLAY:
             raise UsageError("who writes replays the chains that count: use the replay mode")
@@ -138,6 +66,7 @@ class LookupLog(Asking[Looked]):
         self._vault = vault
         self._light: tuple[Account, LightLog] | None = None
         self._looking = asyncio.Lock()
+        self._visited: set[bytes] = set()
 
     @classmethod
     @asynccontextmanager
@@ -170,13 +99,13 @@ class LookupLog(Asking[Looked]):
     # --- reading
 
     async def sync(self, *, beyond: int = -1, progress: Progress | None = None) -> Head:
-        """Look up again all that counts, oneself and the log's own chain first of all."""
+        """Look up again all that was: groups first, for those who wrote in them go on."""
+        if -1 < beyond < self.replica.head.size:
+            return self.replica.head
         async with self._looking:
             own = self.light
             if own is None or not await self._look(own, [*self.replica.watched, own.label]):
-                if own and self.trust.pin(own.label):
-                    raise DeviceGone("no device that is here is live any more: it was revoked")
-                await self._greet()
+                await self._arrive()
         head = self.replica.head
         if progress:
             progress(head.size, head.size)
@@ -186,17 +115,30 @@ class LookupLog(Asking[Looked]):
         """Look up what was not; with `after`, also what was looked up before that label was."""
         async with self._looking:
             own, due = self.light, self.replica.due(labels, after)
-            if own and due:
-                await self._look(own, due)
+            # Without an answer nothing may go on: what is missing would look like the log's lie.
+            if due and (own is None or not await self._look(own, due)):
+                raise UsageError("nobody here is in the log yet: register first")
+
+    async def visit(self, label: bytes) -> None:
+        """Look a label up, or if nobody answers, take what the server shows of it to anybody."""
+        async with self._looking:
+            self._visited.add(label)
+            own = self.light
+            if own is None or not await self._look(own, [label, own.label]):
+                await self._arrive()
 
     async def _look(self, own: LightLog, labels: Iterable[bytes]) -> bool:
         """Whether the server answers; it does not before there is a live device."""
         try:
             found = await own.lookup(*dict.fromkeys(labels))
         except Refused as error:
-            if error.status == _FORBIDDEN:
+            if error.status != _FORBIDDEN:
+                raise
+            if self.trust.pin(own.label) is None or own.label in self._visited:
                 return False
-            raise
+            gone = "no device that is here is live any more: it was revoked"
+            raise DeviceGone(gone) from error
+        self._visited.clear()
         for one in found:
             self.replica.took(one.label, one.pin.chain if one.pin else None)
         return True
@@ -207,6 +149,15 @@ class LookupLog(Asking[Looked]):
         return await own.statement_proof(group, statements) if own else None
 
     # --- before there is a device
+
+    async def _arrive(self) -> None:
+        """What can be seen of the log and of those who were visited, without a lookup."""
+        await self._greet()
+        for label in self._visited:
+            view, now = self.trust.view(), self.clock()
+            visited = await visit(self._transport, label, view, self.policy, now)
+            if visited:
+                self.replica.visited(label, visited)
 
     async def _greet(self) -> None:
         """The newest tree, held to what was seen."""
@@ -221,11 +172,8 @@ class LookupLog(Asking[Looked]):
         self.trust.see(view, greeted(greeting, view, self.policy, self.clock()))
 
     async def _shown(self, index: int, size: int) -> Shown:
-        number, place = divmod(index, WIDTH)
-        width = min(WIDTH, size - number * WIDTH)
-        entries = decode_bundle(await self._transport.bundle(Bundle(number, width)), width)
-        path = wire.decode_proof(await self._transport.inclusion(index, size))
-        return Shown(entries[place], path)
+        data = await entry_at(self._transport, index, size)
+        return Shown(data, wire.decode_proof(await self._transport.inclusion(index, size)))
 
     # --- writing
 

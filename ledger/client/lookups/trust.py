@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -90,7 +89,7 @@ class Trust(LocalFile):
         """What is held of log `log_id` in the file `path`, made if it is not there."""
         trust = cls(open_file(path, _SCHEMA, _VERSION, shared=True), log_id)
         try:
-            with trust._writing():
+            with trust.transaction():
                 found = trust._meta("log_id")
                 if found is None:
                     trust._put("log_id", log_id)
@@ -207,7 +206,7 @@ class Trust(LocalFile):
 
         Unless another process knows of more by now.
         """
-        with self._writing():
+        with self.transaction():
             known = self.resolved(group)
             if known is None or known.chain.length < resolved.chain.length:
                 group_records.write(self._db, group, resolved, statements)
@@ -223,7 +222,7 @@ class Trust(LocalFile):
 
         False, and nothing is done, if something else is held by now: ask again.
         """
-        with self._writing():
+        with self.transaction():
             if self.view() != held.view or any(
                 self.pin(found.label) != found.before for found in outcome.found
             ):
@@ -239,7 +238,7 @@ class Trust(LocalFile):
 
     def see(self, view: LogView, newer: LogView) -> bool:
         """Hold a newer tree, judged by `view`, that no answer came with. False: ask again."""
-        with self._writing():
+        with self.transaction():
             if self.view() != view:
                 return False
             self._put("view", pin_records.view(newer))
@@ -247,7 +246,7 @@ class Trust(LocalFile):
 
     def admit(self, label: bytes, link: Link) -> None:
         """Remember a block that the log admitted: answers for its label are held to it."""
-        with self._writing():
+        with self.transaction():
             values = (label, link.index, link.entry)
             self._db.execute("INSERT OR REPLACE INTO admitted VALUES (?, ?, ?)", values)
             query = """DELETE FROM admitted WHERE EXISTS (
@@ -259,7 +258,7 @@ class Trust(LocalFile):
 
     def accept(self, pin: Pin) -> None:
         """Accept what `pin` tells. Raises `UsageError` if there is more to tell by now."""
-        with self._writing():
+        with self.transaction():
             held = self.pin(pin.label)
             if held is None or held not in (pin, pin.accept()):
                 raise UsageError("this contact changed meanwhile: look again")
@@ -270,7 +269,7 @@ class Trust(LocalFile):
 
         False, and nothing is done, if another view is held by now.
         """
-        with self._writing():
+        with self.transaction():
             if self.view() != view:
                 return False
             if covered.size > view.size:
@@ -331,19 +330,6 @@ class Trust(LocalFile):
 
     def _put(self, name: str, value: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction: what is read in it stays so until its end."""
-        with told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
 
 def size_of(note: bytes) -> int:

@@ -202,16 +202,11 @@ class Replica(LocalFile):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep all that happens inside, or, after an error, nothing. Nothing may await inside."""
-        with told():
-            self._db.execute("BEGIN IMMEDIATE")
+        """See `LocalFile.transaction`: what is held in memory goes back, too."""
         try:
-            yield
-            with told():
-                self._db.execute("COMMIT")
+            with super().transaction():
+                yield
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
             self._load()
             raise
 

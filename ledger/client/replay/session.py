@@ -282,6 +282,10 @@ class Log(Asking[Replica]):
     async def want(self, labels: Iterable[bytes], *, after: bytes | None = None) -> None:
         """Nothing to do: the replica holds all chains of its tree."""
 
+    async def visit(self, label: bytes) -> None:
+        """Sync: the replica holds all chains of its tree."""
+        await self.sync()
+
     async def submit(self, submission: Submission) -> Admitted:
         """Hand in a block; on return the replica holds it. See `Asking.submit`."""
         note, admitted = await self.hand_in(submission)

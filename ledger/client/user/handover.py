@@ -2,7 +2,7 @@
 
     new device   ask       its public keys, in a `Request`
     old device   offer     the device.add that it signed, the user key in a box, whose account it is
-    new device   accept    checks all of it against its own replica, signs too, hands it in
+    new device   accept    checks all of it against what it knows, signs too, hands it in
 
 The request is public; whoever could change it on its way would add a device of their own, so both
 machines show its `fingerprint` and a person compares. The offer names the person, so it goes over a
@@ -21,17 +21,19 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from ledger.client.known import Known
 from ledger.client.user.account import Account, DeviceSecret, Identity, Vault
-from ledger.errors import MalformedInput, RuleViolation, UsageError
+from ledger.errors import MalformedInput, RuleViolation, StaleAnchor, UsageError
 from ledger.format import block as blocks
 from ledger.format import cose
-from ledger.format.block import LOG_LABEL, MAX_BLOCK_BYTES, Block
+from ledger.format.block import MAX_BLOCK_BYTES, Block
 from ledger.format.bodies import DeviceAdd, DeviceKeys, DeviceKind
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, uint
 from ledger.format.keys import EncryptionKey, check_signing_key
 from ledger.format.wire import Submission
-from ledger.log.planner import View, plan
-from ledger.rules.state import LogState, UserState
+from ledger.rules import table
+from ledger.rules.context import Context
+from ledger.rules.state import UserState
 from ledger.seal.boxes import BOX_BYTES, open_box, verify_box
 
 REQUEST_PREFIX = "keyroll-request-1."
@@ -117,21 +119,21 @@ def ask(log_id: bytes, vault: Vault, kind: DeviceKind = DeviceKind.ORDINARY) -> 
     return Request(log_id, device.keys)
 
 
-def accept(offer: Offer, device: DeviceSecret, view: View, now: int) -> Acceptance:
-    """Check `offer` for `device` against what `view` shows at `now` (ms), and sign it.
+def accept(offer: Offer, device: DeviceSecret, known: Known, now: int) -> Acceptance:
+    """Check `offer` for `device` against what is `known` of the chain at `now` (ms), and sign it.
 
     Raises `MalformedInput` or `RuleViolation`; of these `StaleHead` and `StaleAnchor` where a new
-    offer helps.
+    offer helps. How old the anchor is, and whether it is in the tree, the log judges (R-44).
     """
     half = blocks.parse(offer.block)
     body = half.body
-    if offer.log_id != view.log_id:
+    if offer.log_id != known.log_id:
         raise RuleViolation("R-40.4", "the offer is for another log")
     if not isinstance(body, DeviceAdd) or body.device != device.keys:
         raise RuleViolation("R-50.2", "the offer is not for this device")
-    block = _signed_too(half, device, view.log_id)
-    state = _admissible(block, view, now)
-    _check_identity(offer.identity, block, state, view)
+    block = _signed_too(half, device, known.log_id)
+    state = _admissible(block, known, now)
+    _check_identity(offer.identity, block, state, known)
     verify_box(device.encryption.public, offer.box, 0, 1, (), body.box_root)
     assert state.user_key is not None  # a closed user has no device that could have signed
     user_key = open_box(offer.box, device.encryption, state.user_key)
@@ -149,24 +151,24 @@ def _signed_too(half: Block, device: DeviceSecret, log_id: bytes) -> Block:
     return whole
 
 
-def _admissible(block: Block, view: View, now: int) -> UserState:
+def _admissible(block: Block, known: Known, now: int) -> UserState:
     """The user's state after `block`, if the rules would admit it now."""
-    (result,) = plan(view, [block], now).results
-    if isinstance(result, RuleViolation):
-        raise result
-    state = result.outcome.state
+    head, chain = known.head, known.chain(block.label)
+    at = Context(block, head.size, max(head.time, now), known.log, known.log_id)
+    state = table.apply(at, chain).state
+    if not 1 <= block.anchor.size <= head.size:
+        raise StaleAnchor("R-44.1", "the anchor is of a tree that is not known here: sync")
+    if chain and block.anchor.size <= chain.state.index:
+        raise StaleAnchor("R-44.4", "the anchor does not hold the block before: sync and rebuild")
     assert isinstance(state, UserState)  # what a device.add leads to
     return state
 
 
-def _check_identity(identity: Identity, block: Block, state: UserState, view: View) -> None:
+def _check_identity(identity: Identity, block: Block, state: UserState, known: Known) -> None:
     """R-36: the chain is that of the identifier in the offer, so no look-alike."""
     if block.label != identity.label or state.commitment != identity.opening.commitment:
         raise RuleViolation("R-36.6", "the offer's identifier is not that of this chain")
-    log = view.chain(LOG_LABEL)
-    assert log is not None  # or the block would not have been admissible
-    assert isinstance(log.state, LogState)
-    identity.check(log.state.vrf_key)
+    identity.check(known.log.vrf_key)
 
 
 def _check_version(value: Value) -> None:

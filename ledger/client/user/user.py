@@ -9,7 +9,7 @@ A write survives other devices that are faster, lost answers and crashes: see
 `ledger.client.user.writer`. After an error do the same again; what was done is not done twice.
 
 Errors: `UsageError` if this account can't do what was asked; `RuleViolation` if the log's rules
-refuse it; and what `ledger.client.replay.session` raises.
+refuse it; and what the log raises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dataclasses import replace
 from ledger.client.asking import Asking
 from ledger.client.history import Step
 from ledger.client.known import Known
-from ledger.client.replay.session import Log
 from ledger.client.user import compose, handover, keyring
 from ledger.client.user.account import Account, DeviceSecret, MemoryVault, Vault, new_encryption_key
 from ledger.client.user.compose import Place
@@ -82,7 +81,6 @@ class User:
         `authority` is the log's recovery authority, without whom the application can't do this.
         After a crash, do the same again.
         """
-        await log.sync()
         user = await cls._enter(log, token, vault or MemoryVault(), Purpose.RESET)
         done = token.delegation.epoch + 1
 
@@ -96,7 +94,7 @@ class User:
         return user
 
     @classmethod
-    async def join(cls, log: Log, offer: Offer, vault: Vault) -> User:
+    async def join(cls, log: Asking[Known], offer: Offer, vault: Vault) -> User:
         """Become a device of the user who made `offer` for the keys in `vault`.
 
         After a crash, do the same again. An offer that comes too late is refused: ask for another.
@@ -105,7 +103,7 @@ class User:
         if account is None or not account.devices:
             raise UsageError("no request was made here: make one, and have it answered")
         _check_log(account.log_id, log, "account")
-        await log.sync()
+        await log.visit(offer.identity.label)
         if account.identity is None or not (account.pending or cls(log, vault)._is_in()):
             accepted = handover.accept(offer, account.devices[-1], log.replica, log.clock())
             account = account.with_keys(user_keys=(accepted.user_key,))
@@ -132,6 +130,7 @@ class User:
         identity = account.identity
         if identity is None or identity.opening != token.opening:
             raise UsageError("somebody else's account is here already")
+        await log.visit(identity.label)
         if _needs_device(account, log.replica.user(identity.label), token):
             device, user_key = DeviceSecret.generate(), new_encryption_key()
             vault.save(account.with_keys((device,), (user_key,)))
