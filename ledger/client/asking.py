@@ -90,9 +90,7 @@ class Asking(ABC, Generic[K_co]):
 
     async def identify(self, token: IdentityToken) -> Identity:
         """Who it is that `token` enrols: the label of their identifier, proven by the VRF."""
-        request = wire.LabelRequest(token.delegation.raw, token.opening).encode()
-        body = self._authenticate(request, wire.LABELS_PATH, token.ephemeral)
-        answer = wire.LabelAnswer.decode(await self._transport.label(body))
+        answer = await self._label(token)
         identity = Identity(answer.label, token.opening, answer.proof)
         try:
             identity.check(self.replica.log.vrf_key)
@@ -100,6 +98,15 @@ class Asking(ABC, Generic[K_co]):
             evidence = {"label": answer.label, "proof": answer.proof}
             raise LogMisbehaved(error.rule, error.detail, evidence) from error
         return identity
+
+    async def is_registered(self, token: IdentityToken) -> bool:
+        """Whether whom `token` enrols is in the log already; unproven, as a server's word is."""
+        return (await self._label(token)).length > 0
+
+    async def _label(self, token: IdentityToken) -> wire.LabelAnswer:
+        request = wire.LabelRequest(token.delegation.raw, token.opening).encode()
+        body = self._authenticate(request, wire.LABELS_PATH, token.ephemeral)
+        return wire.LabelAnswer.decode(await self._transport.label(body))
 
     async def box(self, request: wire.BoxRequest, signer: cose.Signer) -> BoxAnswer:
         """A box that came with a block; unchecked (R-55.4). `signer` is a device of the user."""

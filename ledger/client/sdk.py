@@ -48,7 +48,12 @@ class Status(Enum):
     """What is to be done before this device can take part."""
 
     NEEDS_REGISTRATION = "needs registration"
-    """Nobody registered here: `register`, or `recover` who has a recovery code."""
+    """Nobody registered here: `register`."""
+    NEEDS_VERIFICATION = "needs verification"
+    """The person is in the log, this device is not: `join`, `recover`, `reset` as the last resort.
+
+    Told only to who opens the place with a token.
+    """
     GONE = "gone"
     """The device was revoked, or the account closed: it can't take part any more."""
     READY = "ready"
@@ -57,8 +62,16 @@ class Status(Enum):
 class Keyroll:
     """One person's place at one log. Open it with `open`."""
 
-    def __init__(self, home: Home, log: LookupLog, server: HttpTransport, fresh: int) -> None:
+    def __init__(
+        self,
+        home: Home,
+        log: LookupLog,
+        server: HttpTransport,
+        fresh: int,
+        token: IdentityToken | None,
+    ) -> None:
         self._home = home
+        self._token = token
         self._log = log
         self._server = server
         self._fresh = fresh
@@ -73,12 +86,14 @@ class Keyroll:
         url: str,
         log_id: bytes,
         *,
+        token: IdentityToken | None = None,
         lock: Lock | None = None,
         policy: Policy | None = None,
         fresh: int = FRESH,
     ) -> AsyncIterator[Keyroll]:
         """The place in the directory `path`, made if it is not there; the log is looked at.
 
+        A `token` that the application's server made tells `status` of people who are elsewhere.
         `fresh`: for how long, in ms, a lookup that was verified will do to seal something.
         """
         home = Home(Path(path), lock)
@@ -88,7 +103,7 @@ class Keyroll:
             LookupLog.connect(url, log_id, home.path / "trust.db", vault, policy=chosen) as log,
             HttpTransport(url) as server,
         ):
-            place = cls(home, log, server, fresh)
+            place = cls(home, log, server, fresh, token)
             try:
                 with suppress(DeviceGone):
                     await place.refresh()
@@ -106,8 +121,12 @@ class Keyroll:
             self.status = Status.GONE
             raise
         account = self._home.vault.load()
-        known = account and account.identity and self._log.replica.user(account.identity.label)
-        self.status = Status.READY if known else Status.NEEDS_REGISTRATION
+        if account and account.identity and self._log.replica.user(account.identity.label):
+            self.status = Status.READY
+        elif self._token and await self._log.is_registered(self._token):
+            self.status = Status.NEEDS_VERIFICATION
+        else:
+            self.status = Status.NEEDS_REGISTRATION
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:

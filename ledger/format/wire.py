@@ -52,7 +52,6 @@ MAX_CHAIN_BLOCKS = 256
 MAX_CHAIN_BYTES = 1_048_576
 """Entries of a chain in one answer: as many as fit, and at least one."""
 
-MAX_PROOF_HASHES = 64
 LOGIN_WINDOW_MS = 300_000
 """R-72.1."""
 
@@ -276,18 +275,20 @@ class LabelRequest:
 
 @dataclass(frozen=True, slots=True)
 class LabelAnswer:
-    """A label, and the VRF proof (80 bytes) that it is the identifier's."""
+    """A label, the VRF proof (80 bytes) that it is the identifier's, how long its chain is."""
 
     label: bytes
     proof: bytes
+    length: int
 
     @classmethod
     def decode(cls, data: bytes) -> LabelAnswer:
-        f = array(decode(data, MAX_ANSWER_BYTES), 2, "label-answer")
-        return cls(bstr(f[0], HASH_BYTES, "label"), bstr(f[1], 80, "VRF proof"))
+        f = array(decode(data, MAX_ANSWER_BYTES), 3, "label-answer")
+        label, proof = bstr(f[0], HASH_BYTES, "label"), bstr(f[1], 80, "VRF proof")
+        return cls(label, proof, uint(f[2], "length"))
 
     def encode(self) -> bytes:
-        return encode([self.label, self.proof])
+        return encode([self.label, self.proof, self.length])
 
 
 @dataclass(frozen=True, slots=True)

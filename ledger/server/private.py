@@ -41,13 +41,16 @@ def check_label_request(
 
 
 async def label(service: Service, body: bytes) -> wire.LabelAnswer:
-    """The label of the identifier that the asker's delegation commits to, and its VRF proof."""
+    """The label of the identifier that the asker's delegation commits to, and who is there."""
     asked, signer = authenticated(service, body, wire.LABELS_PATH)
     request = wire.LabelRequest.decode(asked)
     with service.store.reader() as reader:
         log = log_state(reader)
     check_label_request(request, signer, log, service.log_id, service.now())
-    return wire.LabelAnswer(*await service.pool.prove(request.opening.identifier))
+    found, proof = await service.pool.prove(request.opening.identifier)
+    with service.store.reader() as reader:
+        chain = reader.chain(found)
+    return wire.LabelAnswer(found, proof, chain.length if chain else 0)
 
 
 def box(service: Service, body: bytes) -> wire.BoxAnswer:

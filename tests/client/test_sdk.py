@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from ledger.client.lookups.session import LightLog
-from ledger.client.sdk import Keyroll
+from ledger.client.sdk import Keyroll, Status
 from ledger.errors import DeviceGone, LogMisbehaved, NotAccepted, NotForYou, UsageError, WrongSecret
 from ledger.format.statement import Role
 from ledger.seal.lock import Lock
@@ -99,6 +99,24 @@ async def test_a_device_that_was_revoked_learns_it(live: Live, tmp_path: Path) -
         assert ada.status.name == "GONE"
     async with at(live, tmp_path / ADA) as gone:
         assert gone.status.name == "GONE"
+
+
+async def test_what_is_to_be_done(live: Live, tmp_path: Path) -> None:
+    """A device that has a token learns whether to register or to join."""
+
+    def opened(name: str) -> AbstractAsyncContextManager[Keyroll]:
+        return Keyroll.open(tmp_path / name, live.url, live.log_id, token=live.token(ADA))
+
+    async with opened("laptop") as laptop:
+        assert laptop.status is Status.NEEDS_REGISTRATION
+        await laptop.register(live.token(ADA))
+        assert laptop.status is Status.READY
+        async with opened("phone") as phone:
+            assert phone.status is Status.NEEDS_VERIFICATION
+            await phone.join(await laptop.offer(phone.request()))
+            assert phone.status is Status.READY
+    async with opened("laptop") as laptop:
+        assert laptop.status is Status.READY
 
 
 async def test_own_devices_are_no_alarm(live: Live, tmp_path: Path) -> None:

@@ -317,7 +317,7 @@ async def test_a_label_that_is_not_the_identifiers(live: Live) -> None:
             await User.register(log, live.token("bob@example.org"))
 
         async def other(request: bytes) -> bytes:
-            return wire.LabelAnswer(bytes(31) + b"\1", answers[1].proof).encode()
+            return replace(answers[1], label=bytes(31) + b"\1").encode()
 
         answers[0] = answers[1]
         transport.label_from = other

@@ -80,6 +80,7 @@ async def test_a_label_and_its_proof(log: Http, purpose: Purpose) -> None:
     alpha = applicant.identifier.encode()
     assert vrf.label(vrf.verify(log.actor.vrf_public, alpha, found.proof)) == found.label
     assert found.label == log.actor.label(applicant.identifier)
+    assert found.length == 0
 
 
 async def test_whom_no_label_is_told(log: Http) -> None:

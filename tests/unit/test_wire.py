@@ -92,7 +92,7 @@ MESSAGES = {
         lambda data: LabelRequest.decode(data).encode(),
     ),
     "label-answer": Message(
-        LabelAnswer(seed("label"), bytes(80)).encode(),
+        LabelAnswer(seed("label"), bytes(80), 3).encode(),
         lambda data: LabelAnswer.decode(data).encode(),
     ),
     "box-request": Message(REQUEST, lambda data: BoxRequest.decode(data).encode()),
