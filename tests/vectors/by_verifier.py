@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.vectors.case import Given, Judgement
-from verifier.judge import JUDGES, verdict
+from verifier.vectors import JUDGES, verdict
 
 __all__ = ["JUDGES", "NEVER", "NOT_YET", "judge"]
 

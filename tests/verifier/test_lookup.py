@@ -18,12 +18,12 @@ from tests.support.variants import variants
 from verifier import shown
 from verifier.blocks import ZERO
 from verifier.errors import BrokenRule, Invalid, Malformed, Misbehaviour, Undecided
-from verifier.judge import verdict
 from verifier.lookup import Found, judge_lookup, parse
 from verifier.note import COSIGNATURE, NoteKey
 from verifier.policy import parse_policy
 from verifier.shown import Part
 from verifier.states import LogState
+from verifier.vectors import verdict
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "specs" / "vectors" / "lookup"

@@ -25,8 +25,8 @@ from ledger import keyfile
 from ledger.errors import RuleViolation
 from ledger.format.statement import Role
 from ledger.log.clock import wall_ms
+from ledger.log.commit import sign_head
 from ledger.log.planner import plan
-from ledger.log.sequencer import sign_head
 from ledger.rules.membership import Kind
 from ledger.server.config import StatementsConfig
 from ledger.server.home import Home

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from verifier.commands import commands
-from verifier.judge import JUDGES, verdict
+from verifier.vectors import JUDGES, verdict
 
 FOLDER = Path(__file__).parents[2] / "specs" / "vectors"
 FILES = sorted(file for kind in JUDGES for file in (FOLDER / kind).glob("*.json"))

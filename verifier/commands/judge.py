@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from verifier.judge import JUDGES, verdict
 from verifier.report import UNDECIDED, VERIFIED
+from verifier.vectors import JUDGES, verdict
 
 
 @click.command(
