@@ -1,4 +1,4 @@
-"""Small files that are there whole, or not at all, whatever happens meanwhile.
+"""Small files that are there whole, or not at all, whatever happens meanwhile; turns at them.
 
 >>> write_durably(Path("mylog/covered"), note)              # doctest: +SKIP
 >>> with replacing(Path("letter")) as file:                 # doctest: +SKIP
@@ -9,6 +9,7 @@ Errors: `OSError`, as the system raises it; who calls knows what the file was fo
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,28 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 def write_secretly(path: Path, data: bytes) -> None:
     """The same, for the owner's eyes only."""
     write_durably(path, data, mode=0o600)
+
+
+@contextmanager
+def alone(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the file `path`, which is made, as nobody else does until the block is left.
+
+    Whether that is so: unless it is to `wait`, somebody else may hold it. A process that ends lets
+    go. The file stays: whoever removed it would let two in.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _held(descriptor, wait)
+    finally:
+        os.close(descriptor)
+
+
+def _held(descriptor: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sync_directory(path: Path) -> None:

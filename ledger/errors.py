@@ -188,3 +188,9 @@ class DeviceGone(UsageError):
     It was revoked, or the account was closed; or the server says so. Use another device, or a way
     back in.
     """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no device that is here is live any more, by what the server says: it was revoked, or "
+            "the account closed; use another device, or a way back in"
+        )

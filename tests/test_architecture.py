@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ALL_BUT_CLI = (
     "errors format tree rules log store seal client app server recovery demo"
-    " keyfile localfile durable settings __init__"
+    " keyfile localfile durable settings value __init__"
 )
 
 # What each part of `ledger` may import beside itself; `a.b` admits that one module of `a`.
@@ -30,11 +30,12 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     part: frozenset(allowed.split())
     for part, allowed in {
         "errors": "",
-        "format": "errors tree",
+        "value": "",
+        "format": "errors tree value",
         "tree": "errors",
-        "rules": "errors format tree",
-        "log": "errors format tree rules seal store.port",
-        "store": "errors format tree rules log.commit log.planner durable",
+        "rules": "errors format tree value",
+        "log": "errors format tree rules seal store.port value",
+        "store": "errors format tree rules log.commit log.planner durable value",
         "seal": "errors format tree",
         "durable": "",
         "settings": "errors",
@@ -61,6 +62,7 @@ CORE = (
     "ledger.client.group.groups",
     "ledger.client.verify",
     "ledger.client.history",
+    "ledger.client.doubts",
     "ledger.client.user.keyring",
     "ledger.client.lookups.light",
     "ledger.client.lookups.light_chain",

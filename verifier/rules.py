@@ -117,10 +117,10 @@ def events(before: State | None, after: State) -> list[int]:
         return [CLOSED]
     if len(after.devices) > len(before.devices):
         author = after.devices[-1][3]
-        recovery = any(device[0] == author and device[2] == 1 for device in before.devices)
+        recovery = any(device[0] == author and device[2] != 0 for device in before.devices)
         return [ADDED_BY_RECOVERY] if recovery else []
     kinds = [device[2] for device in before.devices if device not in after.devices]
-    found = [RECOVERY_REVOKED] if 1 in kinds else []
+    found = [RECOVERY_REVOKED] if any(kinds) else []
     return [*found, ALL_OTHERS_REVOKED] if len(after.devices) == 1 else found
 
 

@@ -5,103 +5,28 @@
 frozenset()
 
 Each chapter is a function; what must be refused is tried, and the story stops if it is not.
-
-Second devices come in by a recovery code, which takes no replay of the log (`Keyroll.recover`). An
-offer from one device to another (`User.offer`, `User.join`) takes one, so it is not used here.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from aiohttp import ClientResponseError
 from rich.console import Console
-from rich.table import Table
 
-from examples.clinic.device import Device, device_secrets, secrets_of
+from examples.clinic.device import Device, secrets_of
+from examples.clinic.ending import Outcome, the_search, write_down_all_secrets
 from examples.clinic.records import Role
-from examples.clinic.search import Searched, search
+from examples.clinic.teller import Story, now, refused, same, why
 from examples.clinic.town import Town
-from ledger import Group, RecoveryCode
+from ledger import Group
 from ledger import Role as Place
-from ledger.client.lookups.pins import Pin
-from ledger.errors import DeviceGone, NotAccepted, NotForYou, Refused, UsageError
-from ledger.rules.users import LoudEvent
+from ledger.errors import DeviceGone, NotAccepted, NotForYou, UsageError
 
-ADA, BEN, MIA = (f"{name}@patients.example" for name in ("ada", "ben", "mia"))
+ADA, BEN, FAY, MIA = (f"{name}@patients.example" for name in ("ada", "ben", "fay", "mia"))
 OKOYE, SAM = (f"{name}@clinic.example" for name in ("okoye", "sam"))
 
 _A_WEEK = 7 * 86_400_000
-
-E = TypeVar("E", bound=Exception)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the search at the end came to, by place."""
-
-    secrets: frozenset[bytes] = field(repr=False)
-    known: frozenset[bytes]
-    """What the clinic and the log do know, so has to be found there: the search works."""
-    clinic: Searched
-    log: Searched
-    locked: Searched
-    unlocked: Searched
-
-    @property
-    def leaked(self) -> frozenset[bytes]:
-        """The secrets that somebody could read who should not."""
-        return self.secrets & (self.clinic.found | self.log.found | self.locked.found)
-
-    @property
-    def sound(self) -> bool:
-        """Nothing leaked, and the search finds all of it where it is to be found."""
-        works = self.known <= self.clinic.found and self.known <= self.log.found
-        return works and not self.leaked and self.secrets <= self.unlocked.found
-
-
-class Story:
-    """What is known from one chapter to the next."""
-
-    def __init__(self, town: Town, console: Console) -> None:
-        self.town = town
-        self.codes: dict[str, RecoveryCode] = {}
-        """On paper, at people's homes."""
-        self._console = console
-
-    def chapter(self, title: str) -> None:
-        """A new one begins."""
-        self._console.print()
-        self._console.rule(f"[bold]{title}", align="left")
-
-    def tell(self, *words: str) -> None:
-        """What happened, in a paragraph."""
-        self._console.print(" ".join(words), highlight=False, markup=False)
-
-    def show(self, table: Table) -> None:
-        """What was counted."""
-        self._console.print(table)
-
-    def of(self, name: str) -> Device:
-        """A device."""
-        return self.town.devices[name]
-
-    async def first(self, name: str, identifier: str) -> Device:
-        """Somebody registers, and writes a recovery code down."""
-        device = await self.town.device(name, identifier)
-        await device.me.register(await device.portal.token())
-        self.codes[identifier] = await device.me.recovery_code()
-        return device
-
-    async def another(self, name: str, identifier: str) -> Device:
-        """Somebody goes on with another device, by their code."""
-        device = await self.town.device(name, identifier)
-        await device.me.recover(await device.portal.token(), self.codes[identifier])
-        return device
 
 
 async def play(path: Path, console: Console) -> Outcome:
@@ -114,10 +39,12 @@ async def play(path: Path, console: Console) -> Outcome:
         family = await the_family(story)
         await a_phone_is_lost(story, family)
         await the_secretary_leaves(story, team)
+        await somebody_new(story)
         await back_by_a_code(story)
+        kept = await back_by_mail(story)
         secrets = write_down_all_secrets(story)
-    # Both servers have ended by now: nothing is in anybody's memory any more.
-    return the_search(story, secrets, frozenset({ADA.encode()}))
+    # All servers have ended by now: nothing is in anybody's memory any more.
+    return the_search(story, secrets, frozenset({ADA.encode()}), kept)
 
 
 # --- chapters
@@ -128,8 +55,8 @@ async def opening(story: Story) -> None:
     story.chapter("A clinic opens")
     town = story.town
     story.tell(
-        f"A log runs at {town.log_url}, the clinic's application server at",
-        f"{town.clinic_url}: two processes, two operators.",
+        f"A log runs at {town.log_url}, the clinic's application server at {town.clinic_url},",
+        f"a recovery service at {town.recovery_url}: three processes, three operators.",
     )
     town.enter(ADA, Role.PATIENT)
     town.enter(BEN, Role.PATIENT)
@@ -143,21 +70,13 @@ async def opening(story: Story) -> None:
         ("Sam", SAM, "front desk"),
     ):
         phone = await story.first(f"{who}'s phone", identifier)
-        await accept_own(phone, await story.another(f"{who}'s {second}", identifier))
-        story.tell(f"{who} registers a phone, prints a recovery code, and adds a {second} with it.")
-    child = await story.first("Ben's phone, for Mia", MIA)
-    await accept_own(child, await story.another("Ben's laptop, for Mia", MIA))
+        await story.second(f"{who}'s {second}", phone)
+        story.tell(f"{who} registers a phone, prints a recovery code, and adds a {second}.")
+    await story.second("Ben's laptop, for Mia", await story.first("Ben's phone, for Mia", MIA))
     story.tell(
-        "Each of two devices asks about the other, until its owner says: that was me.",
+        "A new device and an old one show the same fingerprint, and their owner compares them.",
         "Mia is three: Ben keeps her account on his devices. Ada has but one phone.",
     )
-
-
-async def accept_own(*devices: Device) -> None:
-    """Each asks about the others, which it did not add: a person has to say that they did."""
-    for device in devices:
-        error = await refused(NotAccepted, device.me.encrypt(b"a note to myself"))
-        device.me.accept(error)
 
 
 async def care_team(story: Story) -> Group:
@@ -264,7 +183,7 @@ async def a_phone_is_lost(story: Story, family: Group) -> None:
     same(await story.of("Ben's laptop, for Mia").read(number, OKOYE), text)
     sealed = await lost.portal.get(number)
     for finder in (lost, childs):
-        await refused(Refused, finder.open(sealed, OKOYE))
+        await refused(DeviceGone, finder.open(sealed, OKOYE))
         await refused(DeviceGone, finder.me.refresh())
     story.tell(
         "Whoever found the phone is logged in at the clinic still, and gets the sealed bytes of",
@@ -300,8 +219,26 @@ async def the_secretary_leaves(story: Story, team: Group) -> None:
     story.tell("Sam's login worked for an hour longer, as such things do. It got him sealed bytes.")
 
 
+async def somebody_new(story: Story) -> None:
+    """What is sealed to a patient who has no device yet waits in two halves."""
+    story.chapter("Somebody new")
+    story.town.enter(FAY, Role.PATIENT)
+    text = b"Welcome. Please come on an empty stomach."
+    number = await story.of("Dr Okoye's tablet").send(FAY, text, users=[FAY])
+    story.tell(
+        "Fay is a patient from today, and has no keys yet, as the log proves. Dr Okoye writes to",
+        "her all the same: what opens the letter waits, half of it at the log, half of it at the",
+        "recovery service, which neither the log's operator nor the clinic runs.",
+    )
+    phone = await story.first("Fay's phone", FAY)
+    await refused(NotForYou, phone.read(number, OKOYE))
+    await phone.me.claim(lambda: story.town.code(FAY))
+    same(await phone.read(number, OKOYE), text)
+    story.tell("She registers, types the code that comes by mail, and reads it.")
+
+
 async def back_by_a_code(story: Story) -> None:
-    """All devices are lost. E-mail recovery will have its chapter beside this one."""
+    """All devices are lost."""
     story.chapter("A way back in")
     doctor = story.of("Dr Okoye's tablet")
     new = await story.another("Ada's new phone", ADA)
@@ -320,72 +257,59 @@ async def back_by_a_code(story: Story) -> None:
     story.tell("Ada reads it, and all that came before: old keys are sealed to the new ones.")
 
 
-# --- the search
+async def back_by_mail(story: Story) -> frozenset[bytes]:
+    """All devices are lost, and no paper is at hand; what the recovery service knows of it."""
+    story.chapter("Back by mail")
+    doctor, phone = story.of("Dr Okoye's tablet"), story.of("Ada's new phone")
+    await choose_mail(story, phone)
+    (found,) = await doctor.me.lookup(ADA)
+    if not (found.pin and found.pin.recoverable_by_mail):
+        raise RuntimeError("nobody can see that Ada chose mail")
+    story.tell("From now on her contacts see of her: recoverable by e-mail.")
+    new = await story.town.device("Ada's third phone", ADA)
+    answers: list[str] = []
+
+    async def clumsily() -> str:
+        if not answers:
+            code = await story.town.code(ADA)
+            answers.extend([code, code[::-1]])
+        return answers.pop()
+
+    await new.me.recover_by_mail(await new.portal.token(), clumsily)
+    await new.me.revoke_device(phone.signing)
+    story.tell(
+        "Her new phone is stolen, far from home. On another one she logs in at the clinic, has a",
+        "code sent, mistypes it, gets it right, and is back. The thief's phone is revoked.",
+    )
+    text = b"Here is the letter for your insurance."
+    error = await refused(NotAccepted, doctor.send(ADA, text, users=[ADA]))
+    story.tell(f"Dr Okoye's letter to {error.names[0]} is stopped once more: {why(error)}.")
+    doctor.me.accept(error)
+    same(await new.read(await doctor.send(ADA, text, users=[ADA]), OKOYE), text)
+    first, *_ = await new.portal.folder(ADA)
+    await new.read(first, OKOYE)
+    (watched,) = await new.me.mail_recovery.watch()
+    happened = ", ".join(event.what.name.lower() for event in watched.events)
+    story.tell(
+        f"What the service did ({happened}) every device of Ada's can ask of it. Had it not been",
+        "her, and had she chosen a delay, any of them could have stopped it.",
+    )
+    return frozenset(event.attempt for event in watched.events)
 
 
-def write_down_all_secrets(story: Story) -> frozenset[bytes]:
-    """Everything that was read or written, and every private key; also beside, in clear."""
-    secrets: set[bytes] = set()
-    for device in story.town.devices.values():
-        unlocked = story.town.path / "unlocked" / device.name
-        unlocked.mkdir(parents=True)
-        (unlocked / "account").write_bytes(device.account.encode())
-        (unlocked / "shown").write_bytes(b"\n".join(device.shown))
-        secrets.update(secrets_of(device.account), device.shown)
-    papers = story.town.path / "unlocked" / "papers"
-    papers.mkdir()
-    for identifier, code in story.codes.items():
-        known = (*device_secrets(code.device(story.town.log_id)), code.secret, code.words.encode())
-        (papers / identifier).write_bytes(b"\n".join(known))
-        secrets.update(known)
-    return frozenset(secrets)
+async def choose_mail(story: Story, device: Device) -> None:
+    """Have a recovery service keep a locked key; and note what nobody is to find."""
+    token = await device.portal.token()
 
+    async def code() -> str:
+        # Until the code is back, the account still has the key that the service is to keep.
+        story.elsewhere.update(secrets_of(device.account))
+        return await story.town.code(device.identifier)
 
-def the_search(story: Story, secrets: frozenset[bytes], known: frozenset[bytes]) -> Outcome:
-    """Through all that the clinic, the log and locked devices hold; and where it must turn up."""
-    story.chapter("The search")
-    wanted = secrets | known
-    places = {
-        "the clinic: database, keys, log file": "clinic",
-        "the log: LMDB, files, log file": "log",
-        "people's devices, locked": "devices",
-        "people's devices, unlocked; papers at home": "unlocked",
-    }
-    found = {name: search(story.town.path / name, wanted) for name in places.values()}
-    table = Table("where", "files", "bytes", f"of {len(secrets)} secrets", box=None)
-    for words, name in places.items():
-        one = found[name]
-        table.add_row(words, f"{one.files}", f"{one.size:,}", f"{len(one.found & secrets)}")
-    story.tell("Every text that was written and every private key, in all that lies on disk:")
-    story.show(table)
-    return Outcome(secrets, known, *found.values())
-
-
-# --- what is said twice
-
-
-def why(error: NotAccepted) -> str:
-    """What happened to people, in words."""
-    events = [one for pin in error.people if isinstance(pin, Pin) for one in pin.events]
-    names = [LoudEvent(event.kind).name for event in events]
-    return ", ".join(name.lower().replace("_", " ") for name in names)
-
-
-def same(found: bytes, expected: bytes) -> None:
-    """Stop the story where somebody read something else than was written."""
-    if found != expected:
-        raise RuntimeError(f"{found[:60]!r} was read, {expected[:60]!r} was written")
-
-
-async def refused(kind: type[E], attempt: Awaitable[object]) -> E:
-    """The error that an attempt must end with."""
-    try:
-        await attempt
-    except kind as error:
-        return error
-    raise RuntimeError(f"this should have ended with {kind.__name__}")
-
-
-def now() -> int:
-    """Ms since 1970."""
-    return time.time_ns() // 1_000_000
+    await device.me.enrol_mail(token, code)
+    story.elsewhere.add(token.secret)
+    story.tell(
+        "Ada wants a way back without paper: a recovery service, run by neither the clinic nor",
+        "the log's operator, keeps a key for her. It can't open it: that takes what the clinic",
+        "tells only her. It gives it out only for a code that it sends to her mailbox.",
+    )

@@ -1,4 +1,4 @@
-"""Where the story takes place: two servers as real processes, the people, and their devices.
+"""Where the story takes place: servers as real processes, the people, and their devices.
 
 >>> async with Town.build(Path("town")) as town:                 # doctest: +SKIP
 ...     town.enter("ada@patients.example", Role.PATIENT)
@@ -6,6 +6,8 @@
 
     PATH/log       the log, which `keyroll serve` serves; its operator is neither of the others
     PATH/clinic    the clinic's application server: its database, keys and log file
+    PATH/recovery  the recovery service, which `keyroll recovery serve` serves; a third operator's
+    PATH/post      the patients' mail provider: their mailboxes
     PATH/devices   a directory for each person's device
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +25,11 @@ from typing import Self
 
 from examples.clinic.device import Device
 from examples.clinic.portal import Portal
+from examples.clinic.post import next_code
 from examples.clinic.records import Records, Role
 from ledger import Keyroll, Lock
 from ledger.app import keys
+from ledger.recovery import runtime as recovery
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 
@@ -34,20 +39,22 @@ _PATIENCE = 30
 
 @dataclass(slots=True)
 class Town:
-    """One log, one clinic, and everybody's devices."""
+    """One log, one clinic, one recovery service, and everybody's devices."""
 
     path: Path
     log_id: bytes
     log_url: str
     clinic_url: str
+    recovery_url: str
     devices: dict[str, Device] = field(default_factory=dict)
     _passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    _codes: Counter[str] = field(default_factory=Counter, repr=False)
     _open: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
     @classmethod
     @asynccontextmanager
     async def build(cls, path: Path) -> AsyncIterator[Self]:
-        """Found the log, and run both servers. They are stopped when this ends."""
+        """Found the log, and run all servers. They are stopped when this ends."""
         log, clinic = path / "log", path / "clinic"
         clinic.mkdir()
         keys.make(clinic / "keys")
@@ -57,8 +64,9 @@ class Town:
         with (
             _running(["ledger.cli", "serve", str(log), "--port", "0"], log) as log_url,
             _running(at_clinic, clinic) as clinic_url,
+            _recovering(path / "recovery", path / "post") as recovery_url,
         ):
-            town = cls(path, log_id, log_url, clinic_url)
+            town = cls(path, log_id, log_url, clinic_url, recovery_url)
             async with town._open:
                 yield town
 
@@ -75,7 +83,8 @@ class Town:
     async def device(self, name: str, identifier: str) -> Device:
         """A new device of somebody's, logged in at the clinic; unknown to the log so far."""
         home, lock = self.path / "devices" / name, Lock.by_secret(os.urandom(32))
-        opened = Keyroll.open(home, self.log_url, self.log_id, lock=lock, fresh=0)
+        service = self.recovery_url
+        opened = Keyroll.open(home, self.log_url, self.log_id, service=service, lock=lock, fresh=0)
         me = await self._open.enter_async_context(opened)
         password = self._passwords[identifier]
         login = Portal.login(self.clinic_url, identifier, password)
@@ -84,10 +93,31 @@ class Town:
         self.devices[name] = device
         return device
 
+    async def code(self, address: str) -> str:
+        """Somebody looks into their mailbox for the next code."""
+        code = await next_code(self.path / "post", address, self._codes[address])
+        self._codes[address] += 1
+        return code
+
+
+@contextmanager
+def _recovering(directory: Path, post: Path) -> Iterator[str]:
+    """A recovery service, and the mail provider that it hands its mails to."""
+    post.mkdir()
+    recovery.make(directory)
+    at_service = ["ledger.cli", "recovery", "serve", str(directory), "--port", "0"]
+    with _running(["examples.clinic.post", str(post)], post) as port:
+        (directory / "config.toml").write_text(f"[mail]\nport = {port}\n")
+        with _running(at_service, directory) as url:
+            yield url
+
 
 @contextmanager
 def _running(module: list[str], directory: Path) -> Iterator[str]:
-    """A server's address, while it runs as a process of its own. Its words are kept beside it."""
+    """What a server says first, its address, while it runs as a process of its own.
+
+    What else it says is kept in its directory.
+    """
     with (directory / "server.log").open("wb") as words:
         command = [sys.executable, "-m", *module]
         process = subprocess.Popen(

@@ -50,6 +50,7 @@ _COMMANDS = {
     "encrypt": "Seal a file to people and groups",
     "decrypt": "Open a sealed file, and say who wrote it",
     "share": "Let more people read what was sealed",
+    "claim": "Read what was sealed to you before you registered",
     "lock": "Put your account under a passphrase, or change it",
     "unlock": "Take the passphrase off your account",
     "recovery": "Make a way back in, for the day when all devices are lost",

@@ -32,7 +32,7 @@ _PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @person_command
 async def decrypt(person: Person, file: Path, output: Path, author: str | None) -> None:
     """Open FILE (- for standard input), which was sealed to you or to a group of yours."""
-    async with documents(person) as (_, papers):
+    async with documents(person) as (_, papers, _):
         if author:
             await papers.light.lookup(author)
         with opened(file) as source, bar("opening", file) as progress:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger.cli.person import Person, event_facts, event_words, find_device, person_command
+from ledger.cli.pin_words import kind_of
 from ledger.cli.words import example, print_json, time_of
 from ledger.client.lookups.contacts import Contact
 from ledger.client.replay.replica import Replica
@@ -166,7 +167,7 @@ def _show(
     for device in state.devices:
         since = time_of(_time_of_entry(replica, device.index))
         here = "here" if device.signing in own else ""
-        table.add_row(device.signing.hex()[:16], DeviceKind(device.kind).name.lower(), since, here)
+        table.add_row(device.signing.hex()[:16], kind_of(device), since, here)
     Console().print(table if state.devices else "closed: no devices")
     for event in contact.events if contact else ():
         click.echo(f"since you last looked: {event_words(event)}, {time_of(event.time)}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from ledger.cli.person import Person, person_command, read_passphrase
 from ledger.cli.words import example
-from ledger.errors import UsageError
 from ledger.seal.lock import Lock
 
 
@@ -26,11 +24,8 @@ async def lock(person: Person, new: Path | None) -> None:
 
     Whoever forgets it has lost this device. Copies of the file from before are not locked by it.
     """
-    account = person.home.vault.load()
-    if account is None:
-        raise UsageError(f"there is no account in {person.home.path}: register or join first")
-    chosen = read_passphrase(new) if new else Lock.by_passphrase(_asked())
-    replace(person.home, lock=chosen).vault.save(account)
+    person.home.vault.load()  # before anything is asked
+    person.home.relock(read_passphrase(new) if new else Lock.by_passphrase(_asked()))
     person.tell("your account is locked", locked=True)
 
 

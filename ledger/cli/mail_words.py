@@ -1,13 +1,10 @@
-"""What the commands of recovery by e-mail have in common: the service, the code, the warnings.
-
-HOME/service.json   {"url": …, "seen": …}: until when (ms) its events were looked at
-"""
+"""What the commands that use a recovery service have in common: option, code, warnings."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import TextIO
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TextIO
 
 import click
 
@@ -15,14 +12,16 @@ from ledger.cli.person import Person
 from ledger.cli.words import time_of
 from ledger.client.home import Home
 from ledger.client.replay.session import Log
-from ledger.client.transport import HttpTransport
-from ledger.client.user.mail_recovery import MailRecovery
+from ledger.client.service import RecoveryService
 from ledger.client.user.user import User
-from ledger.durable import write_secretly
-from ledger.errors import StoreError, TransportError, UsageError
-from ledger.format.recovery import Event, Watched, What
+from ledger.errors import UsageError
+from ledger.format.recovery import Event, What
+
+Command = Callable[..., Any]
 
 _MAX_PASSPHRASE = 4_096
+
+FOR_ABSENT = "A recovery service, for people who are not registered yet."
 
 WORDS = {
     What.ASKED: "somebody asked for a code",
@@ -33,42 +32,20 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Where this person's records are, and until when (ms) their events were looked at."""
+def service_option(help: str) -> Callable[[Command], Command]:  # noqa: A002  # click's own word
+    """The option that names a recovery service."""
+    return click.option("--service", "at", metavar="URL", help=help)
 
-    url: str
-    seen: int
 
-    @classmethod
-    def load(cls, home: Home) -> Service | None:
-        """The one that is remembered. Raises `StoreError`."""
-        path = home.path / "service.json"
-        try:
-            found = json.loads(path.read_bytes())
-            return cls(str(found["url"]), int(found["seen"]))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path} is damaged: delete it") from error
-
-    def save(self, home: Home) -> None:
-        """Remember it."""
-        path = home.path / "service.json"
-        try:
-            write_secretly(path, json.dumps(asdict(self), indent=2).encode() + b"\n")
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}") from error
-
-    @classmethod
-    def chosen(cls, home: Home, url: str | None) -> Service:
-        """The service at `url`, else the one that is remembered. Raises `UsageError`."""
-        known = cls.load(home)
-        if url is None and known is None:
-            raise UsageError("which recovery service? Name its address once, with --service")
-        if known and url in (None, known.url):
-            return known
-        return cls(url or "", 0)
+@asynccontextmanager
+async def service_at(home: Home, url: str | None) -> AsyncIterator[RecoveryService]:
+    """The service at `url`, else the one that has records of this person. Raises `UsageError`."""
+    known = home.service.load()
+    chosen = url or (known.url if known else None)
+    if chosen is None:
+        raise UsageError("which recovery service? Name its address, with --service")
+    async with RecoveryService.at(home, chosen) as service:
+        yield service
 
 
 async def ask_for_code() -> str:
@@ -86,26 +63,18 @@ def line(event: Event) -> str:
     return f"{time_of(event.time)}  {WORDS[event.what]}"
 
 
-def unseen(found: list[Watched], since: int) -> list[Event]:
-    """What happened after `since` (ms)."""
-    events = [event for one in found for event in one.events]
-    return [event for event in events if event.time > since]
-
-
 async def warn_of_releases(person: Person, log: Log) -> None:
     """Tell, where errors are told, what the service did since this person last looked (R-96.9)."""
-    known, account = Service.load(person.home), person.home.vault.load()
+    known, account = person.home.service.load(), person.home.vault.load()
     if known is None or account is None or account.identity is None:
         return
-    try:
-        async with HttpTransport(known.url) as service:
-            found = await MailRecovery(User(log, person.home.vault), service).watch()
-    except (TransportError, UsageError) as error:
-        click.echo(f"the recovery service was not asked: {error}", err=True)
-        return
-    if not found:
+    async with RecoveryService.at(person.home, known.url) as service:
+        found = await service.releases(User(log, person.home.vault))
+    if found.failure:
+        click.echo(f"the recovery service was not asked: {found.failure}", err=True)
+    if found.is_gone:
         click.echo(f"ALARM: {known.url} has no record of yours any more", err=True)
-    for event in unseen(found, known.seen):
+    for event in found.events:
         click.echo(f"ALARM: recovery by e-mail: {line(event)}", err=True)
-    if unseen(found, known.seen):
+    if found.events:
         click.echo("if that was not you: keyroll recovery mail stop, then status", err=True)

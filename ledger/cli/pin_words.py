@@ -19,6 +19,18 @@ STANDINGS = {
 }
 
 
+_KINDS = {
+    DeviceKind.ORDINARY: "ordinary",
+    DeviceKind.RECOVERY: "recovery",
+    DeviceKind.MAIL_RECOVERY: "recovery by e-mail",
+}
+
+
+def kind_of(device: Device) -> str:
+    """What a device is for, for people."""
+    return _KINDS[DeviceKind(device.kind)]
+
+
 def found_facts(found: Found) -> dict[str, object]:
     """How far an answer goes, for JSON."""
     return {
@@ -49,6 +61,7 @@ def pin_facts(pin: Pin) -> dict[str, object]:
             "user_key": state.user_key.hex() if state.user_key else None,
             "user_key_changed": pin.user_key_changed,
             "devices": list(map(_device_facts, state.devices)),
+            "recoverable_by_mail": pin.recoverable_by_mail,
             "arrived": [device.signing.hex() for device in pin.arrived],
             "alarms": [
                 {**_device_facts(one.device), "entry": one.entry.hex(), "bundle": one.bundle.hex()}
@@ -70,8 +83,10 @@ def tell_pin(pin: Pin, name: str = "") -> None:
     arrived = {device.signing for device in pin.arrived}
     for device in state.devices:
         new = "new" if device.signing in arrived else ""
-        table.add_row(device.signing.hex()[:16], DeviceKind(device.kind).name.lower(), new)
+        table.add_row(device.signing.hex()[:16], kind_of(device), new)
     Console().print(table if state.devices else "closed: no devices")
+    if pin.recoverable_by_mail:
+        click.echo("recoverable by e-mail: whoever reads their mail may get in, see SECURITY.md")
     for event in pin.events:
         click.echo(f"since it was accepted: {event_words(event)}, {time_of(event.time)}")
     for alarm in pin.alarms:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TextIO
 
 import click
 
-from ledger.cli.mail_words import Service, ask_for_code, line, secret_line, unseen
+from ledger.cli.mail_words import ask_for_code, line, secret_line, service_at, service_option
 from ledger.cli.person import Person, person_command
 from ledger.cli.register import MAX_TOKEN
 from ledger.cli.words import example
-from ledger.client.transport import HttpTransport
-from ledger.client.user.mail_recovery import MailRecovery
+from ledger.client.service import RecoveryService
+from ledger.client.user.user import User
 from ledger.format.identity import IdentityToken
-from ledger.log.clock import wall_ms
 
-_URL = "The recovery service's address; remembered."
+_at = service_option("The recovery service's address; remembered.")
 
 
 @click.group()
@@ -28,7 +26,7 @@ def mail() -> None:
 
 @mail.command(epilog=example("keyroll recovery mail enrol token.txt --service https://…"))
 @click.argument("token", type=click.File("r"))
-@click.option("--service", "at", help=_URL)
+@_at
 @click.option("--delay", type=click.IntRange(0, 720), default=0, help="Hours that it waits.")
 @click.option("--with", "known", type=click.File("r"), help="Has a passphrase it takes as well.")
 @person_command
@@ -43,10 +41,9 @@ async def enrol(
     (--with FILE) hinder them.
     """
     found = IdentityToken.parse(token.read(MAX_TOKEN))
-    async with _at(person, at) as (service, way):
-        begun = await way.begin(found, passphrase=secret_line(known), delay=delay * 3_600)
-        device = await way.finish(begun, await ask_for_code())
-        service.save(person.home)
+    secret, seconds = secret_line(known), delay * 3_600
+    async with _asked(person, at) as (service, user):
+        device = await service.enrol(user, found, ask_for_code, passphrase=secret, delay=seconds)
     person.tell(
         f"{service.url} can give you back your keys; their device is {device.hex()[:16]}",
         service=service.url,
@@ -55,14 +52,12 @@ async def enrol(
 
 
 @mail.command(epilog=example("keyroll recovery mail status"))
-@click.option("--service", "at", help=_URL)
+@_at
 @person_command
 async def status(person: Person, at: str | None) -> None:
     """Say what the service has of you, and what happened to it. What is told counts as seen."""
-    async with _at(person, at) as (service, way):
-        now, found = wall_ms(), await way.watch()
-        service = replace(service, seen=max([now, *(e.time for e in unseen(found, now))]))
-        service.save(person.home)
+    async with _asked(person, at) as (service, user):
+        found = await service.acknowledge(user)
     facts = [
         {
             "method": one.method.name.lower(),
@@ -79,28 +74,26 @@ async def status(person: Person, at: str | None) -> None:
 
 
 @mail.command(epilog=example("keyroll recovery mail stop"))
-@click.option("--service", "at", help=_URL)
+@_at
 @person_command
 async def stop(person: Person, at: str | None) -> None:
     """Stop every recovery of your keys that was begun and is not done."""
-    async with _at(person, at) as (_, way):
-        count = await way.stop()
+    async with _asked(person, at) as (service, user):
+        count = await service.records(user).stop()
     person.tell(f"stopped, for {count} records", records=count)
 
 
 @mail.command(epilog=example("keyroll recovery mail remove"))
-@click.option("--service", "at", help=_URL)
+@_at
 @person_command
 async def remove(person: Person, at: str | None) -> None:
     """Have the service forget all that it has of you. Then revoke the device: keyroll devices."""
-    async with _at(person, at) as (_, way):
-        count = await way.remove()
-    (person.home.path / "service.json").unlink(missing_ok=True)
+    async with _asked(person, at) as (service, user):
+        count = await service.remove(user)
     person.tell(f"{count} records are gone; revoke their devices: keyroll devices", records=count)
 
 
 @asynccontextmanager
-async def _at(person: Person, at: str | None) -> AsyncIterator[tuple[Service, MailRecovery]]:
-    service = Service.chosen(person.home, at)
-    async with person.user() as user, HttpTransport(service.url) as transport:
-        yield service, MailRecovery(user, transport)
+async def _asked(person: Person, at: str | None) -> AsyncIterator[tuple[RecoveryService, User]]:
+    async with service_at(person.home, at) as service, person.user() as user:
+        yield service, user

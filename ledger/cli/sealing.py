@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,21 +16,29 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from ledger.cli.groups import find_group
 from ledger.cli.person import Person
 from ledger.client.documents import Documents
+from ledger.client.service import RecoveryService
 from ledger.client.transport import HttpTransport
 from ledger.client.user.user import User
 from ledger.errors import StoreError, UsageError
 
 
 @asynccontextmanager
-async def documents(person: Person) -> AsyncIterator[tuple[User, Documents]]:
-    """The person, and what they seal and open."""
+async def documents(
+    person: Person, at: str | None = None
+) -> AsyncIterator[tuple[User, Documents, HttpTransport]]:
+    """The person, what they seal and open, and the log's server.
+
+    With the recovery service at `at`, things can be left for people who are not registered yet.
+    """
     settings, policy = person.settings, person.policy()
     async with (
         person.user() as user,
         person.home.light_log(settings, policy) as light,
         HttpTransport(settings.url) as server,
+        RecoveryService.at(person.home, at) if at else nullcontext() as service,
     ):
-        yield user, Documents(user, light, server)
+        room = service.room(user, server) if service else None
+        yield user, Documents(user, light, server, room=room), server
 
 
 def readers(command: Callable[..., Any]) -> Callable[..., Any]:

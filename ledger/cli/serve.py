@@ -17,7 +17,7 @@ import click
 import structlog
 
 from ledger.cli.words import example
-from ledger.log.sequencer import calm_collector
+from ledger.log.collector import calm_collector
 from ledger.server.config import Config, LoggingConfig
 from ledger.server.home import Home
 from ledger.server.runtime import serving

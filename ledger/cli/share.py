@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ledger.cli.mail_words import FOR_ABSENT, service_option
 from ledger.cli.person import Person, person_command
 from ledger.cli.sealing import documents, labels_of, opened, readers
 from ledger.cli.words import example
@@ -20,15 +21,17 @@ from ledger.client.documents import HEAD_BYTES, parse_preamble
 )
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @readers
+@service_option(FOR_ABSENT)
 @person_command
 async def share(
-    person: Person, file: Path, people: tuple[str, ...], groups: tuple[str, ...]
+    person: Person, file: Path, people: tuple[str, ...], groups: tuple[str, ...], at: str | None
 ) -> None:
     """Let more people and groups read FILE, and all that its session holds.
 
-    FILE stays as it is; whoever may read it can let others read.
+    FILE stays as it is; whoever may read it can let others read. See encrypt for people who are not
+    registered yet.
     """
-    async with documents(person) as (user, papers):
+    async with documents(person, at) as (user, papers, _):
         with opened(file) as source:
             session = await papers.session(parse_preamble(source.read(HEAD_BYTES)))
         await papers.share(session, people, labels_of(user, groups))

@@ -113,6 +113,10 @@ def _own_facts(trust: Trust, policy: Policy, log: LogState) -> dict[str, object]
         "unsettled": overdue_facts(trust.unsettled()),
         "overdue": overdue_facts(trust.overdue(wall_ms())),
         "worth": worth(policy, log),
+        "doubts": [
+            {"cause": doubt.cause.name.lower(), "about": doubt.about.hex()}
+            for doubt in trust.doubts()
+        ],
     }
 
 
@@ -127,4 +131,5 @@ def _own_rows(trust: Trust, policy: Policy, log: LogState) -> Rows:
         ("covered", f"up to size {size_of(trust.covered()):,}"),
         ("yet to be covered", f"{len(unsettled)} answers{since}"),
         *(("worth", words) for words in worth(policy, log)),
+        *(("in doubt", doubt.advice) for doubt in trust.doubts()),
     ]

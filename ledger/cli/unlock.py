@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from ledger.cli.person import Person, person_command
@@ -21,5 +19,5 @@ async def unlock(person: Person, yes: bool) -> None:
         raise UsageError("your account is not locked")
     if not yes:
         click.confirm("Keep your keys where everything you run can read them?", abort=True)
-    replace(person.home, lock=None).vault.save(account)
+    person.home.relock(None)
     person.tell("your account is not locked any more", locked=False)

@@ -22,6 +22,7 @@ from ledger.errors import (
     TransportError,
 )
 from ledger.format import cose, wire
+from ledger.format.group_boxes import GROUP_BOXES_PATH, GroupBoxesAnswer, GroupBoxesRequest
 from ledger.format.identity import IdentityToken
 from ledger.format.wire import Admitted, BoxAnswer, StatementAnswer, Submission
 from ledger.log.commit import Head
@@ -58,6 +59,10 @@ class Asking(ABC, Generic[K_co]):
     @abstractmethod
     async def visit(self, label: bytes) -> None:
         """See to it that the chain of `label` is known, though nobody here may be in the log."""
+
+    @abstractmethod
+    def wrote(self, raw: bytes) -> None:
+        """Remember that a device here signed the block `raw`, which has yet to leave."""
 
     @abstractmethod
     async def submit(self, submission: Submission) -> Admitted:
@@ -112,6 +117,13 @@ class Asking(ABC, Generic[K_co]):
         """A box that came with a block; unchecked (R-55.4). `signer` is a device of the user."""
         body = self._authenticate(request.encode(), wire.BOXES_PATH, signer)
         return BoxAnswer.decode(await self._transport.box(body))
+
+    async def group_boxes(
+        self, request: GroupBoxesRequest, signer: cose.Signer
+    ) -> GroupBoxesAnswer:
+        """What a group's newest blocks hold for a member; unchecked (R-72.8)."""
+        body = self._authenticate(request.encode(), GROUP_BOXES_PATH, signer)
+        return GroupBoxesAnswer.decode(await self._transport.group_boxes(body))
 
     async def statements(
         self, request: wire.StatementRequest, signer: cose.Signer

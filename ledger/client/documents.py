@@ -15,6 +15,10 @@ opened was signed by a device of theirs.
 A session is one secret for many resources: `begin` one for a chat, or let `encrypt` do so for a
 document of its own. The sealed bytes may lie anywhere; who may open them lies with the server.
 
+Where no server answers, what was sealed in a session that was begun or opened here can be opened
+still, if its author was looked up before: `author.as_of` tells as of when they are known. And more
+can be sealed in it, for who may read it already: to let others read takes the server.
+
 Errors: `NotAccepted`; `UsageError` (nobody there, closed, stale, not for you); `MalformedInput` and
 `BadSignature` (R-90) for bytes that were altered; what lookups raise.
 """
@@ -23,7 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -35,6 +39,7 @@ from nacl.exceptions import CryptoError
 from ledger.client.group.archive import Archive
 from ledger.client.group.keys import GroupKeys
 from ledger.client.group.rotation import renew
+from ledger.client.kept import KeptSessions
 from ledger.client.lookups.groups import LightGroups
 from ledger.client.lookups.pins import Pin
 from ledger.client.lookups.session import LightLog
@@ -42,11 +47,13 @@ from ledger.client.user.user import User
 from ledger.durable import replacing
 from ledger.errors import (
     BadSignature,
+    DeviceGone,
     MalformedInput,
     NotAccepted,
     NotForYou,
     Refused,
     StoreError,
+    TransportError,
     UsageError,
 )
 from ledger.format import wire
@@ -61,6 +68,7 @@ from ledger.format.sessions import (
     SessionBox,
     ShareRequest,
 )
+from ledger.localfile import MEMORY
 from ledger.rules.state import UserState, is_retired
 from ledger.seal.stream import Ending, Sealer, Session, Unsealer
 
@@ -72,6 +80,9 @@ CHUNK = 1_048_576
 
 FRESH = 60_000
 """A minute: the server sees to it as well that a key is current when its box arrives (R-92.1)."""
+
+_AWAY = 10_000
+"""For how long (ms) a server that did not answer is not asked what is known well enough."""
 
 _ATTEMPTS = 4
 """How often somebody's key may change between its lookup and the server's answer."""
@@ -92,18 +103,30 @@ class Sessions(Protocol):
         """A `session-answer` to an authenticated `session-open`."""
 
 
+class Room(Protocol):
+    """Where a session's secret is left for people who are not in the log yet (98-pending)."""
+
+    def check(self, identifiers: Iterable[str]) -> None:
+        """Raise `UsageError` for whom nothing can be left."""
+
+    async def leave(self, session: Session, absent: Mapping[str, bytes]) -> None:
+        """Leave it for people (identifier to label); `Refused` (409) if one is there by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Author:
     """Who wrote something: their label, and the identifier if it was looked up before.
 
     `live` says whether the device that signed is in their chain still: of one that was revoked,
-    nobody can tell whether it signed before.
+    nobody can tell whether it signed before. `as_of` is the time (ms) of the newest entry of the
+    log that this takes account of.
     """
 
     label: bytes
     identifier: str | None
     device: bytes
     live: bool
+    as_of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +144,19 @@ class Documents:
     """What one user seals and opens. Safe for several tasks, and processes with one home."""
 
     def __init__(
-        self, user: User, light: LightLog, server: Sessions, *, fresh: int = FRESH
+        self,
+        user: User,
+        light: LightLog,
+        server: Sessions,
+        *,
+        fresh: int = FRESH,
+        kept: KeptSessions | None = None,
+        room: Room | None = None,
     ) -> None:
-        """`fresh`: for how long, in ms, a lookup that was verified will do (0: ask each time)."""
+        """`fresh`: for how long, in ms, a lookup that was verified will do (0: ask each time).
+
+        `room`: where things are left for people who are not there; without, that is an error.
+        """
         if user.label != light.label:
             raise UsageError("the user and the lookups are of two people")
         self._user = user
@@ -131,8 +164,10 @@ class Documents:
         self._server = server
         self._groups = LightGroups(light)
         self._fresh = fresh
+        self._room = room
         self._looked_up: dict[str | bytes, tuple[int, bytes]] = {}
-        self._sessions: dict[bytes, Session] = {}
+        self._kept = kept or KeptSessions.open(MEMORY)
+        self._away = 0
 
     # --- who may read
 
@@ -145,6 +180,8 @@ class Documents:
         """
         session = Session(os.urandom(32), os.urandom(32))
         await self.share(session, [*([self._user.label] if own else []), *users], groups)
+        if own:
+            self._kept.keep(session)
         return session
 
     async def share(
@@ -153,21 +190,25 @@ class Documents:
         """Let these read too, all that the session holds and will hold."""
         of, labels = list(users), list(groups)
         for attempt in range(_ATTEMPTS):
-            boxes = [*await self._to_users(session, of), *await self._to_groups(session, labels)]
+            absent = await self._look_up(of)
+            there = [one for one in of if one not in absent]
+            boxes = [*self._to_users(session, there), *await self._to_groups(session, labels)]
             try:
-                await self._hand_in(session, boxes)
+                if boxes or not absent:
+                    await self._hand_in(session, boxes)
+                if absent and self._room:
+                    await self._room.leave(session, absent)
             except Refused as error:
                 if error.status != _CONFLICT or attempt == _ATTEMPTS - 1:
                     raise
                 self._looked_up.clear()
             else:
-                self._sessions[session.id] = session
                 return
 
     async def session(self, preamble: Preamble) -> Session:
         """The session of something sealed, by a box for this user or a group of theirs."""
-        held = self._sessions.get(preamble.session)
-        if held and held.commitment == preamble.commitment:
+        held = self._kept.find(preamble)
+        if held:
             return held
         boxes = await self._boxes(preamble.session)
         opened = await self._opened_first(boxes, preamble)
@@ -176,7 +217,7 @@ class Documents:
             opened = await self._opened_first(boxes, preamble)
         if opened is None:
             raise NotForYou("this is not for you: no box of its session opens it")
-        self._sessions[opened.id] = opened
+        self._kept.keep(opened)
         return opened
 
     # --- data, and files
@@ -209,7 +250,10 @@ class Documents:
         progress: Progress = lambda done: None,
     ) -> None:
         """All of `source`, sealed into `target`, in constant memory."""
-        session = session or await self.begin(users, groups)
+        if session is None:
+            session = await self.begin(users, groups)
+        elif not self._is_fresh(self._user.label):
+            await self._seen(self._user.label)  # a device that is gone learns it here
         author, resource = self._user.label, os.urandom(32)
         preamble = session.preamble(
             self._user.log.log_id, resource=resource, author=author, padded=padded
@@ -255,35 +299,72 @@ class Documents:
 
     async def _author(self, ending: Ending) -> Author:
         """R-90.6: the key that signed is, or was, one of the author's devices."""
-        (found,) = await self.light.lookup(ending.author)
-        state = found.state
-        if not isinstance(state, UserState):
+        pin = await self._seen(ending.author)
+        state = pin.chain.state if pin else None
+        if pin is None or not isinstance(state, UserState):
             raise BadSignature("R-90.6", "the author is nobody in this log")
         live = state.device(ending.signer) is not None
         if not live and not is_retired(state.retired, ending.signer):
             raise BadSignature("R-90.6", "what signed this never was a device of the author's")
-        return Author(ending.author, self._names().get(ending.author), ending.signer, live)
+        name = self._names().get(ending.author)
+        return Author(ending.author, name, ending.signer, live, pin.time)
+
+    async def _seen(self, label: bytes) -> Pin | None:
+        """How somebody stands: as they were seen last, where no server answers."""
+        pin, now = self.light.trust.pin(label), self.light.clock()
+        if pin and now < self._away and not self.light.is_gone:
+            return pin
+        try:
+            (found,) = await self.light.lookup(label)
+        except TransportError as error:
+            if isinstance(error, Refused) or pin is None:
+                raise
+            if self.light.is_gone:
+                raise DeviceGone from error
+            self._away = now + _AWAY
+            return pin
+        self._away = 0
+        self._looked_up[label] = now, label
+        return found.pin
 
     # --- boxes
 
-    async def _to_users(self, session: Session, of: Sequence[str | bytes]) -> list[SessionBox]:
-        pins = await self._pins(of)
+    def _to_users(self, session: Session, of: Sequence[str | bytes]) -> list[SessionBox]:
+        pins = [self._pin(one) for one in of]
         loud = [(pin, self._name(one)) for pin, one in zip(pins, of, strict=True) if not pin.quiet]
         if loud:
             raise NotAccepted(tuple(pin for pin, _ in loud), tuple(name for _, name in loud))
         keys = [self._user_key(pin, one) for pin, one in zip(pins, of, strict=True)]
         return [_box(session, pin.label, key) for pin, key in zip(pins, keys, strict=True)]
 
-    async def _pins(self, of: Sequence[str | bytes]) -> list[Pin]:
-        """How these stand, by a lookup that is no older than `fresh`."""
-        oldest = self.light.clock() - self._fresh
-        due = [one for one in of if self._looked_up.get(one, (0, b""))[0] < oldest]
+    async def _look_up(self, of: Sequence[str | bytes]) -> dict[str, bytes]:
+        """Have looked all up, `fresh` ago at most. The label of each for whom nobody is there."""
+        due = [one for one in of if not self._is_fresh(one)]
+        absent = dict[str, bytes]()
         for found, one in zip(await self.light.lookup(*due), due, strict=True):
-            if found.pin is None:
-                raise UsageError(f"{self._name(one)} is not in the log (yet), as the log proves")
-            self._looked_up[one] = self.light.clock(), found.label
-        pins = [self.light.trust.pin(self._looked_up[one][1]) for one in of]
-        return [pin for pin in pins if pin]
+            if found.pin:
+                self._looked_up[one] = self.light.clock(), found.label
+            elif isinstance(one, str) and self._room:
+                absent[one] = found.label
+            else:
+                raise UsageError(self._nobody(one))
+        if self._room:
+            self._room.check(absent)
+        return absent
+
+    def _is_fresh(self, of: str | bytes) -> bool:
+        looked_up, _ = self._looked_up.get(of, (0, b""))
+        return looked_up >= self.light.clock() - self._fresh
+
+    def _nobody(self, of: str | bytes) -> str:
+        hint = "" if isinstance(of, bytes) else "; with a recovery service it can be left for them"
+        return f"{self._name(of)} is not in the log (yet), as the log proves{hint}"
+
+    def _pin(self, of: str | bytes) -> Pin:
+        """How somebody stands who was looked up."""
+        pin = self.light.trust.pin(self._looked_up[of][1])
+        assert pin
+        return pin
 
     def _user_key(self, pin: Pin, of: str | bytes) -> bytes:
         state = pin.chain.state
@@ -295,6 +376,8 @@ class Documents:
 
     def _name(self, of: str | bytes) -> str:
         """By identifier, if it is known."""
+        if of == self._user.label:
+            return self._user.identifier
         return of if isinstance(of, str) else self._names().get(of, of.hex())
 
     def _names(self) -> dict[bytes, str]:
@@ -330,7 +413,8 @@ class Documents:
         for at in range(0, len(distinct), MAX_SHARED):
             part = tuple(distinct[at : at + MAX_SHARED])
             request = ShareRequest(self._user.label, session.id, session.commitment, part)
-            await self._server.share(self._authenticated(request.encode(), SHARE_PATH))
+            async with self._user.answered():
+                await self._server.share(self._authenticated(request.encode(), SHARE_PATH))
 
     def _authenticated(self, request: bytes, path: str) -> bytes:
         log = self._user.log
@@ -341,7 +425,8 @@ class Documents:
         """Those for this user, then those for groups of theirs."""
         request = OpenRequest(self._user.label, session).encode()
         try:
-            data = await self._server.open_session(self._authenticated(request, OPEN_PATH))
+            async with self._user.answered():
+                data = await self._server.open_session(self._authenticated(request, OPEN_PATH))
         except Refused as error:
             if error.status in (_FORBIDDEN, _NOT_FOUND):
                 return []
@@ -367,7 +452,11 @@ class Documents:
         except (UsageError, CryptoError):
             return None
         opened = Session(preamble.session, secret)
-        return opened if opened.commitment == preamble.commitment else None
+        if opened.commitment != preamble.commitment:
+            return None
+        if self.light.trust.pin(box.holder) is None:
+            await self.light.lookup(box.holder)  # whose keys are rotated if a device here is lost
+        return opened
 
     async def _secret(self, box: SessionBox) -> EncryptionKey:
         """What opens a box: a user key, or a key of a group."""

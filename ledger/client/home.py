@@ -7,8 +7,10 @@
     HOME/trust.db        pins, for who looks up: see `ledger.client.lookups.trust`
     HOME/witnesses.policy, HOME/auditors.policy
                          whom this person asks to cosign (62-witnesses), if they are there
+    HOME/sessions.db     secrets of sessions, for when no server answers: may be deleted
     HOME/recovery        a recovery by e-mail that was begun and waits
-    HOME/service.json    the recovery service, and until when its events were looked at
+    HOME/claim           what was begun to read what was left for this person
+    HOME/service.json    see `ledger.client.user.releases`
     HOME/evidence/       what proves that the log lied (80-evidence), if it was caught
 
 >>> home = Home(Path("~/.keyroll").expanduser())                 # doctest: +SKIP
@@ -24,13 +26,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from ledger.client import kept, ties
 from ledger.client.asking import Asking
 from ledger.client.evidence import of_lookups
 from ledger.client.evidence.gossip import Accepted
+from ledger.client.kept import KeptSessions
 from ledger.client.known import Known
 from ledger.client.lookups import light
 from ledger.client.lookups.contacts import Contacts
@@ -42,6 +46,7 @@ from ledger.client.replay.session import Log
 from ledger.client.replay.tree import ReplicaTree
 from ledger.client.text import parse_log_id
 from ledger.client.user.account import FileVault
+from ledger.client.user.releases import Memory
 from ledger.durable import write_secretly
 from ledger.errors import LogMisbehaved, MalformedInput, StoreError, UsageError
 from ledger.format.evidence import Evidence
@@ -70,10 +75,36 @@ class Home:
         """Where the account is kept."""
         return FileVault(self.path / "account", self.lock)
 
+    def sessions(self) -> KeptSessions:
+        """The secrets of sessions that were begun or opened here."""
+        self.make()
+        return KeptSessions.open(self._sessions_file, self.lock)
+
+    def relock(self, lock: Lock | None) -> None:
+        """Put the account under another lock, or under none. Raises `UsageError` without one."""
+        account = self.vault.load()
+        if account is None:
+            raise UsageError(f"there is no account in {self.path}: register or join first")
+        try:
+            kept.delete(self._sessions_file)
+        except OSError as error:
+            raise StoreError(f"{self._sessions_file}: {error.strerror}") from error
+        replace(self, lock=lock).vault.save(account)
+
     @property
     def recovery(self) -> Path:
         """Where a recovery by e-mail that was begun here is kept."""
         return self.path / "recovery"
+
+    @property
+    def claim(self) -> Path:
+        """Where a claim that was begun here is kept (98-pending)."""
+        return self.path / "claim"
+
+    @property
+    def service(self) -> Memory:
+        """Which recovery service has records of this person."""
+        return Memory(self.path / "service.json")
 
     def make(self) -> None:
         """Make the directory, for its owner only."""
@@ -128,7 +159,13 @@ class Home:
             with self.trust(log_id) as trust:
                 trust.admit(label, link)
 
-        async with Log.connect(url, log_id, path, policy=policy, admitted=admitted) as log:
+        def wrote(raw: bytes) -> None:
+            with self.trust(log_id) as trust:
+                trust.wrote(raw)
+
+        async with Log.connect(
+            url, log_id, path, policy=policy, admitted=admitted, wrote=wrote
+        ) as log:
             yield log
             self.remember(settings)
 
@@ -146,7 +183,9 @@ class Home:
         async with LightLog.connect(
             settings.url, settings.log_id, path, account, policy=policy
         ) as log:
+            ties.compare(self.vault, log.trust)
             yield log
+            ties.tie(self.vault, log.trust)
             self.remember(settings)
 
     def accepted(self, log_id: bytes) -> list[Accepted]:
@@ -191,6 +230,10 @@ class Home:
         """What was looked up here."""
         self.make()
         return Trust.open(self.path / "trust.db", log_id)
+
+    @property
+    def _sessions_file(self) -> Path:
+        return self.path / "sessions.db"
 
     @property
     def _settings_file(self) -> Path:

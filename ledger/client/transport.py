@@ -23,6 +23,7 @@ import aiohttp
 
 from ledger.client.text import printable
 from ledger.errors import Busy, Refused, TransportError, UsageError
+from ledger.format.group_boxes import GROUP_BOXES_PATH
 from ledger.format.lookup import LOOKUP_PATH
 from ledger.format.lookup import MAX_BUNDLE_BYTES as MAX_LOOKUP_BYTES
 from ledger.format.note import MAX_NOTE_BYTES
@@ -81,6 +82,9 @@ class Transport(Protocol):
 
     async def box(self, request: bytes) -> bytes:
         """A `box-answer` to an authenticated `box-request`."""
+
+    async def group_boxes(self, request: bytes) -> bytes:
+        """A `group-boxes-answer` to an authenticated `group-boxes-request`."""
 
     async def statements(self, request: bytes) -> bytes:
         """A `statement-answer` to an authenticated `statement-request`."""
@@ -173,6 +177,9 @@ class HttpTransport:
 
     async def box(self, request: bytes) -> bytes:
         return await self._ask(BOXES_PATH, MAX_ANSWER_BYTES, request)
+
+    async def group_boxes(self, request: bytes) -> bytes:
+        return await self._ask(GROUP_BOXES_PATH, MAX_ANSWER_BYTES, request)
 
     async def statements(self, request: bytes) -> bytes:
         return await self._ask(STATEMENTS_PATH, MAX_ANSWER_BYTES, request)

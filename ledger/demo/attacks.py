@@ -32,8 +32,8 @@ from ledger.format.keys import SigningKey
 from ledger.format.statement import Put, Role, Statement
 from ledger.format.wire import Submission
 from ledger.log.clock import wall_ms
+from ledger.log.commit import sign_head
 from ledger.log.planner import plan
-from ledger.log.sequencer import sign_head
 from ledger.rules import membership as memberships
 from ledger.rules.membership import Before, Membership
 from ledger.rules.state import UserState

@@ -15,7 +15,6 @@ to spare, and `verify` does them here and now.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from ledger.errors import BadSignature, MalformedInput
@@ -33,6 +32,7 @@ from ledger.format.bodies import (
 )
 from ledger.format.cbor import Value, array, bstr, decode, encode, uint
 from ledger.format.templates import BlockFields, read_block
+from ledger.value import value
 
 VERSION = 1
 MAX_BLOCK_BYTES = 16_384
@@ -46,7 +46,7 @@ _CREATES = frozenset({BlockType.LOG_CREATE, BlockType.USER_CREATE, BlockType.GRO
 _OF_LOG = frozenset({BlockType.LOG_CREATE, BlockType.LOG_POLICY})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Anchor:
     """Size and root hash of the newest checkpoint that a block's author had verified."""
 
@@ -54,7 +54,7 @@ class Anchor:
     root: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """A well-formed block; its signatures are unchecked. `hash` is SHA-256 of `raw`."""
 
@@ -69,7 +69,7 @@ class Block:
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Checks:
     """What costs time: signatures as (kid, signature, message), and keys that R-15.1 asks of.
 

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from ledger.errors import MalformedInput
 from ledger.format import cose, keys
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, items, text, uint
+from ledger.value import value
 
 KEY_BYTES = 32
 HASH_BYTES = 32
@@ -57,10 +58,11 @@ class Purpose(IntEnum):
 
 
 class DeviceKind(IntEnum):
-    """R-53.2."""
+    """R-53.2. To the rules whatever is not ordinary is a recovery device."""
 
     ORDINARY = 0
     RECOVERY = 1
+    MAIL_RECOVERY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ class LogPolicy:
         return [self.app_root, self.enrolment, self.limits.to_value()]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeviceKeys:
     """A device as it enters a chain: what it signs with, what is sealed to it, what it is for."""
 
@@ -182,13 +184,15 @@ class DeviceKeys:
     def parse(cls, value: Value) -> DeviceKeys:
         f = array(value, 3, "device")
         signing = bstr(f[0], KEY_BYTES, "signing key")
-        return cls(signing, _x25519(f[1], "encryption key"), uint(f[2], "device kind", 1))
+        return cls(
+            signing, _x25519(f[1], "encryption key"), uint(f[2], "device kind", max(DeviceKind))
+        )
 
     def to_value(self) -> Value:
         return [self.signing, self.encryption, self.kind]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delegation:
     """The enrolment key's statement that an ephemeral key may enrol or reset an identifier."""
 
@@ -234,7 +238,7 @@ def delegate(
     return cose.sign(payload, [signer], cose.DELEGATION, log_id)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserCreate:
     """Also the shape of `UserReset`."""
 
@@ -257,12 +261,12 @@ class UserCreate:
         return [self.delegation.raw, self.device.to_value(), self.user_key, self.box_root]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserReset(UserCreate):
     """All devices are lost: out with them, in with a new first one, in the next epoch."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeviceAdd:
     """A live device brings in another."""
 
@@ -280,7 +284,7 @@ class DeviceAdd:
         return [self.author, self.device.to_value(), self.box_root]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeviceRevoke:
     """A live device takes others out, and rotates the user key (R-53.5)."""
 
@@ -318,7 +322,7 @@ class UserClose:
         return [self.author]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GroupCreate:
     """A group's keys, and the commitment to who has them. Also the shape of `GroupUpdate`."""
 
@@ -341,7 +345,7 @@ class GroupCreate:
         return [self.commitment, self.signing, self.encryption, self.box_root]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GroupUpdate(GroupCreate):
     """Members change; with both keys anew it is a rotation (R-54.2)."""
 

@@ -29,11 +29,11 @@ b'payload'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.errors import BadSignature, MalformedInput, UsageError
 from ledger.format import keys
+from ledger.value import value
 
 BLOCK = "keyroll/v1/block"
 DELEGATION = "keyroll/v1/delegation"
@@ -71,7 +71,7 @@ class Signer(Protocol):
     def sign(self, message: bytes, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """A parsed COSE_Sign whose signatures have not been checked yet.
 

@@ -21,6 +21,7 @@ from ledger.errors import MalformedInput
 from ledger.format.bodies import HASH_BYTES, MAX_DELEGATION_BYTES, Delegation
 from ledger.format.cbor import Value, array, blob, bstr, decode, encode, text, uint
 from ledger.format.keys import SigningKey
+from ledger.value import value
 
 MAX_IDENTIFIER_BYTES = 254
 SECRET_BYTES = 32
@@ -41,7 +42,7 @@ def check_identifier(identifier: str) -> str:
     return identifier
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Opening:
     """What is behind an identifier commitment: 32 random bytes, and the identifier."""
 

@@ -84,6 +84,13 @@ def keeper_id(keeper: bytes) -> bytes:
     return sha256(b"\x11" + keeper).digest()
 
 
+def check_address(identifier: str) -> str:
+    """`identifier` if mail can be sent to it, else `MalformedInput` (R-96.6)."""
+    if not _ADDRESS.fullmatch(identifier):
+        raise MalformedInput("R-96.6", "this identifier is no e-mail address")
+    return identifier
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """Whose records, in which log, of which method."""
@@ -95,8 +102,7 @@ class Slot:
 
     def check(self) -> Slot:
         """Refuse an identifier that no mail can be sent to (R-96.6)."""
-        if not _ADDRESS.fullmatch(self.identifier):
-            raise MalformedInput("R-96.6", "this identifier is no e-mail address")
+        check_address(self.identifier)
         return self
 
     @classmethod

@@ -21,6 +21,7 @@ from ledger.format.block import LABEL_BYTES, MAX_TREE_SIZE, Anchor
 from ledger.format.bodies import HASH_BYTES, KEY_BYTES, MAX_MEMBERS, MAX_SEQ, MAX_TIME
 from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
 from ledger.format.templates import StatementFields, read_statement
+from ledger.value import value
 
 MAX_STATEMENT_BYTES = 524_288
 MAX_REQUEST_BYTES = 1_024
@@ -44,7 +45,7 @@ class Role(IntEnum):
     GROUP = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Put:
     """An entry that comes in, or that gets another epoch or role."""
 
@@ -62,7 +63,7 @@ class Put:
         return [self.label, self.epoch, int(self.role)]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Terms:
     """What a statement says: its payload, field by field."""
 
@@ -133,7 +134,7 @@ def _check_ascending(terms: Terms) -> None:
         raise MalformedInput("R-56.1", "a label is put and removed at once")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Statement:
     """A well-formed statement; its signature is unchecked."""
 

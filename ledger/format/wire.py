@@ -40,6 +40,7 @@ from ledger.format.identity import Opening
 from ledger.format.note import MAX_NOTE_BYTES
 from ledger.format.statement import MAX_REQUEST_BYTES as MAX_LEAVE_BYTES
 from ledger.format.statement import MAX_STATEMENT_BYTES
+from ledger.value import value
 
 MAX_REQUEST_BYTES = 1_048_576
 """R-70.2."""
@@ -74,7 +75,7 @@ REFUSALS = frozenset(
 
 _MAX_INDEX = 2**63 - 1
 _MAX_BOXES = 16_384
-_MAX_BOX_BYTES = 4_096
+MAX_BOX_BYTES = 4_096
 _MAX_DETAIL_BYTES = 1_024
 _MAX_TEXT_BYTES = 1_024
 _MAX_LOGIN_BYTES = 512
@@ -82,7 +83,7 @@ _ADMITTED = 0
 _REFUSED = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submission:
     """A block's bytes, and what comes along with it: boxes, and an opening or a statement.
 
@@ -100,7 +101,7 @@ class Submission:
         boxes = items(f[1], 0, _MAX_BOXES, "boxes")
         return cls(
             blob(f[0], MAX_REQUEST_BYTES, "block"),
-            tuple(blob(box, _MAX_BOX_BYTES, "box") for box in boxes),
+            tuple(blob(box, MAX_BOX_BYTES, "box") for box in boxes),
             _opening(f[2]) if type(f[2]) is list else None,
             None if f[2] is None or type(f[2]) is list else _statement(f[2]),
         )
@@ -125,7 +126,7 @@ class SubmitRequest:
         return encode([submission.to_value() for submission in self.submissions])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admitted:
     """The block is leaf `index` since `time` (ms); the proof is for the answer's checkpoint."""
 
@@ -327,7 +328,7 @@ class BoxAnswer:
     def decode(cls, data: bytes) -> BoxAnswer:
         f = array(decode(data, MAX_ANSWER_BYTES), 3, "box-answer")
         count = uint(f[0], "count", _MAX_BOXES)
-        return cls(count, blob(f[1], _MAX_BOX_BYTES, "box"), proof_hashes(f[2]))
+        return cls(count, blob(f[1], MAX_BOX_BYTES, "box"), proof_hashes(f[2]))
 
     def encode(self) -> bytes:
         return encode([self.count, self.box, list(self.proof)])

@@ -7,7 +7,7 @@ one notices (R-55.4, R-36.6, and whoever reads a group's statements).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from ledger.errors import RuleViolation
@@ -18,18 +18,19 @@ from ledger.format.bodies import BlockType, UserCreate
 from ledger.format.identity import Opening, check_identifier
 from ledger.format.statement import Role, Statement
 from ledger.log.commit import Commit
-from ledger.log.planner import Admission, Ahead, Batch, Plan, View
+from ledger.log.planner import Admission, Ahead, Batch, View
 from ledger.rules import membership
 from ledger.rules.context import Context, Outcome
 from ledger.rules.membership import Before, Kind, Membership
 from ledger.rules.state import Chain, GroupState
 from ledger.seal.boxes import BOX_BYTES, box_root
 from ledger.store.port import PrivateItem
+from ledger.value import value
 
 GROUPS = frozenset({BlockType.GROUP_CREATE, BlockType.GROUP_UPDATE, BlockType.GROUP_CLOSE})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submission:
     """A block, and what comes along: boxes in their order; the opening for a user.create, the
     statement for a group's block.
@@ -76,15 +77,6 @@ def check_private(submission: Submission) -> None:
 
 ReadStored = Callable[[bytes], bytes | None]
 """A membership, encoded, by the hash of the block that led to it."""
-
-
-def plan_vetted(
-    view: View, submissions: Sequence[Submission], now: int, stored: ReadStored
-) -> tuple[Plan, list[PrivateItem]]:
-    """The batch of those that are admitted, and what of them is to be kept beside the log."""
-    batch = VettedBatch(view, now, stored)
-    results = tuple(batch.admit(submission) for submission in submissions)
-    return Plan(batch.close(), results), batch.items
 
 
 class VettedBatch:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ledger.format.checkpoint import Checkpoint, sign_checkpoint
+from ledger.format.keys import SigningKey
 from ledger.rules.state import Chain
 from ledger.tree.directory import EMPTY, Update
 from ledger.tree.merkle import EMPTY_ROOT, Extension, Frontier
@@ -24,6 +26,11 @@ class Head:
     root: bytes = EMPTY_ROOT
     time: int = 0
     directory: bytes = EMPTY
+
+
+def sign_head(origin: str, head: Head, log_key: SigningKey) -> bytes:
+    """The signed checkpoint of `head`."""
+    return sign_checkpoint(Checkpoint(origin, head.size, head.root), log_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ledger.rules.context import Context, Outcome
 from ledger.rules.state import Chain, LogState, accumulate
 from ledger.tree.directory import Directory
 from ledger.tree.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from ledger.value import value
 
 MAX_BATCH = 4_096
 """R-42.2."""
@@ -55,11 +56,11 @@ class View(Protocol):
     def batch_end(self, size: int) -> tuple[bytes, int] | None:
         """Root and time of the tree of `size`, if a batch ended there."""
 
-    def bucket(self, key: bytes) -> bytes | None:
-        """A bucket record of the directory."""
+    def leaf(self, number: int) -> bytes:
+        """The record of a label in the directory."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admission:
     """An admitted block's leaf index, and what the rules made of it."""
 
@@ -107,8 +108,8 @@ class Ahead:
         after = self.head
         return (after.root, after.time) if size == after.size else self._view.batch_end(size)
 
-    def bucket(self, key: bytes) -> bytes | None:
-        raise StoreError("buckets are written when the batch before is published")
+    def leaf(self, number: int) -> bytes:
+        raise StoreError("leaves are written when the batch before is published")
 
 
 def plan(view: View, blocks: Sequence[Block], now: int) -> Plan:
@@ -168,7 +169,7 @@ class Batch:
         """Add the directory root (R-42.2), and say what all of it does."""
         before = self._view.head
         values = ((label, chain.value) for label, chain in self._chains.items())
-        update = self._view.directory.plan(values, self._view.bucket)
+        update = self._view.directory.plan(values, self._view.leaf)
         self._entries.append(entry.directory_root(self._time, update.root))
         self._leaves.append(leaf_hash(self._entries[-1]))
         self._links.append(NO_LINK)

@@ -30,6 +30,7 @@ import structlog
 from ledger.errors import BadSignature, KeyrollError, MalformedInput, RuleViolation, StoreError
 from ledger.format.block import Checks
 from ledger.log.worker import CHECK, LENGTH_BYTES, PROVE, Result, Task, frame, perform
+from ledger.value import value
 
 MAX_JOBS = 64
 """Jobs that one worker gets at a time: about 10 ms of work."""
@@ -57,7 +58,7 @@ _FAULTS: dict[str, type[MalformedInput | RuleViolation]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """Signatures to check and, for a user.create, the identifier whose label it must be."""
 

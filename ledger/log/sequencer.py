@@ -13,10 +13,12 @@ A block's way, with what runs where:
       publish         writer thread  the rest is durable; the head moves
     verdict           event loop     the same block again? then its first place
 
-Planning is done in the event loop, a portion at a time: a thread would wait for the interpreter at
-each of its reads. Without a cosigner, stage and publish are one transaction, and while the disk is
-busy with it, the next batch is planned ahead, up to its directory root, which waits for the batch
-before. If that one can't be written, those that were planned ahead of it wait for the next.
+Planning is done in the event loop, a portion at a time, as blocks come back from their checks: a
+thread would wait for the interpreter at each of its reads. Without a cosigner, stage and publish
+are one transaction, and while the disk is busy with it, the next batch is planned ahead, up to its
+directory root, which waits for the batch before. (Only then: the writer's thread, as it fills the
+transaction, would wait for the interpreter at each record.) If that one can't be written, those
+that were planned ahead of it wait for the next.
 
 Once staged, a batch is never dropped or changed: it waits for cosigners and for space as long as it
 takes, and after a crash `run` plans it again from disk, where it must reach the root that was
@@ -26,14 +28,13 @@ recorded. After an error that leaves unknown what is durable, the sequencer is d
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -52,16 +53,16 @@ from ledger.errors import (
 from ledger.format import block as blocks
 from ledger.format import entry, wire
 from ledger.format.block import LOG_LABEL, Block
-from ledger.format.bodies import BlockType, LogCreate
-from ledger.format.checkpoint import Checkpoint, sign_checkpoint
+from ledger.format.bodies import BlockType
 from ledger.format.keys import SigningKey
 from ledger.log.admission import Submission, VettedBatch
 from ledger.log.clock import Clock
-from ledger.log.commit import Commit, Head
+from ledger.log.commit import Commit, Head, sign_head
 from ledger.log.cosigning import Cosign, SignedTree, staged_nodes
 from ledger.log.planner import Admission, Plan, View, plan
 from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Job
 from ledger.log.receipts import Receipts
+from ledger.log.waiting import Admitted, Draft, Request, Verdict, Waiting
 from ledger.rules.state import LogState
 from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
 
@@ -76,9 +77,6 @@ _PATIENCE = 0.1
 _PORTION = 64
 """Blocks that are planned between two looks at what else there is to do: some 5 ms."""
 
-_SMALL = 256
-"""Entries of a batch that takes the disk longer than the processor."""
-
 _logger = structlog.get_logger("keyroll.sequencer")
 
 
@@ -92,67 +90,12 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """A block is durable and published, as leaf `index`, at `time` (ms).
-
-    `receipts` are those of its batch; none if it had been published before.
-    """
-
-    index: int
-    time: int
-    receipts: Receipts | None = field(default=None, compare=False, repr=False)
-
-
-Verdict: TypeAlias = Admitted | KeyrollError
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
     """For whoever counts: a batch of so many blocks was published, and took so many seconds."""
 
     blocks: int
     seconds: float
     head: Head
-
-
-@dataclass(slots=True)
-class _Request:
-    """What was submitted together, and is answered together: the verdicts by place so far."""
-
-    count: int
-    done: asyncio.Future[None]
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-
-    def settle(self, place: int, verdict: Verdict) -> None:
-        self.verdicts[place] = verdict
-        # Whoever submitted may have gone away, which cancels only `done`.
-        if len(self.verdicts) == self.count and not self.done.done():
-            self.done.set_result(None)
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """A block without a verdict, and where the verdict belongs."""
-
-    submission: Submission
-    request: _Request
-    place: int
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A batch in the making: what was admitted or refused so far, in this order."""
-
-    planning: VettedBatch
-    items: list[_Waiting] = field(default_factory=list)
-    results: list[Admission | RuleViolation] = field(default_factory=list)
-
-    def admit(self, items: Sequence[_Waiting]) -> None:
-        self.items += items
-        self.results += [self.planning.admit(item.submission) for item in items]
-
-    def close(self) -> Plan:
-        return Plan(self.planning.close(), tuple(self.results))
 
 
 class Sequencer:
@@ -181,10 +124,11 @@ class Sequencer:
         self._settings = settings or Settings()
         self._observe = observe
         self._overdue = overdue
-        self._taken: set[_Waiting] = set()
-        self._ready: list[_Waiting] = []
-        self._draft: _Draft | None = None
+        self._taken: set[Waiting] = set()
+        self._ready: list[Waiting] = []
+        self._draft: Draft | None = None
         self._wake = asyncio.Event()
+        self._syncing = False
         self._stopping = False
         self._ended = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -215,7 +159,7 @@ class Sequencer:
         room = self._settings.max_queue - self.queued
         if self._stopping or self._ended or len(submissions) > room:
             raise Busy(1.0)
-        request = _Request(len(submissions), asyncio.get_running_loop().create_future())
+        request = Request(len(submissions), asyncio.get_running_loop().create_future())
         for start in range(0, len(submissions), MAX_JOBS):
             self._take(request, start, submissions[start : start + MAX_JOBS])
         if submissions:
@@ -243,14 +187,14 @@ class Sequencer:
         self._stopping = True
         self._wake.set()
 
-    def _take(self, request: _Request, start: int, raws: Sequence[wire.Submission]) -> None:
+    def _take(self, request: Request, start: int, raws: Sequence[wire.Submission]) -> None:
         """Take blocks in from place `start` on, those that are well-formed, and have them checked
         (R-15.1, R-40.4, R-52.5, R-56.4, R-71).
         """
         items = []
         for place, raw in enumerate(raws, start):
             try:
-                items.append(_Waiting(Submission.parse(raw), request, place))
+                items.append(Waiting(Submission.parse(raw), request, place))
             except (MalformedInput, RuleViolation) as failure:
                 request.settle(place, failure)
         if not items:
@@ -265,7 +209,7 @@ class Sequencer:
         return Job(submission.checks(self._log_id), identifier, block.label)
 
     def _checked(
-        self, items: Sequence[_Waiting], found: asyncio.Future[list[Failure | None]]
+        self, items: Sequence[Waiting], found: asyncio.Future[list[Failure | None]]
     ) -> None:
         for item, failure in zip(items, found.result(), strict=True):
             if failure:
@@ -274,7 +218,7 @@ class Sequencer:
                 self._ready.append(item)
         self._wake.set()
 
-    def _settle(self, item: _Waiting, verdict: Verdict) -> None:
+    def _settle(self, item: Waiting, verdict: Verdict) -> None:
         if item in self._taken:
             self._taken.remove(item)
             item.request.settle(item.place, verdict)
@@ -293,18 +237,22 @@ class Sequencer:
                 return
         if 0 < self._at_hand < self._settings.max_batch:
             await asyncio.sleep(self._settings.linger)
-            await self._fill()
 
-    async def _fill(self) -> None:
-        """Wait until half of what was taken is ready: the other half is checked meanwhile.
+    async def _fill(self, draft: Draft) -> None:
+        """Plan what is ready, until that is half of what was taken: the rest is checked meanwhile.
 
         A few large batches cost less than many small ones.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                while self._at_hand < min(len(self._taken) / 2, self._settings.max_batch):
+                while True:
                     self._wake.clear()
+                    await self._admit_ready(draft)
+                    enough = min(len(self._taken) / 2, self._settings.max_batch)
+                    if self._ready or len(draft.items) >= enough:
+                        return
                     await self._wake.wait()
+        await self._admit_ready(draft)
 
     @property
     def _at_hand(self) -> int:
@@ -325,14 +273,15 @@ class Sequencer:
         try:
             with self._store.view() as view:
                 draft = self._begun(draft, view)
-                await self._admit_ready(draft)
+                await self._fill(draft)
                 planned = draft.close()
                 if len(planned.commit.entries) > 1 or not self._until_heartbeat():
                     receipts = await self._finish_and_go_on(draft, planned.commit)
                     self._report(planned.commit, time.perf_counter() - started)
         except (StoreFull, ClockError) as error:
             _logger.error("nothing was written, trying again", error=str(error))
-            self._refuse(draft.items if draft else self._take_ready(), error)
+            self._refuse(draft.items if draft else self._ready, error)
+            self._ready = [item for item in self._ready if item in self._taken]
             await asyncio.sleep(_PAUSE)
         else:
             self._answer(draft.items, planned, receipts)
@@ -341,47 +290,46 @@ class Sequencer:
         if self._observe:
             self._observe(Written(len(commit.entries) - 1, seconds, commit.after))
 
-    def _begun(self, draft: _Draft | None, view: View) -> _Draft:
+    def _begun(self, draft: Draft | None, view: View) -> Draft:
         """The draft that was begun ahead, or another, on what is published now."""
         now = self._clock.now(view.head.time)
         if draft is None:
-            return _Draft(VettedBatch(view, now, self._private.membership))
+            return Draft(VettedBatch(view, now, self._private.membership))
         draft.planning.follow(view)
         return draft
 
-    async def _admit_ready(self, draft: _Draft) -> None:
-        """Plan what is ready now, a portion at a time."""
-        batch = self._take_ready(len(draft.items))
-        for at in range(0, len(batch), _PORTION):
-            draft.admit(batch[at : at + _PORTION])
+    async def _admit_ready(self, draft: Draft, go: Callable[[], bool] = lambda: True) -> None:
+        """Plan what is ready now, a portion at a time, as long as it may `go` on."""
+        while go() and (portion := self._take_portion(len(draft.items))):
+            draft.admit(portion)
             await asyncio.sleep(0)
 
-    def _take_ready(self, taken: int = 0) -> list[_Waiting]:
-        """What is ready, as far as a batch has room that has `taken` some already.
+    def _take_portion(self, taken: int) -> list[Waiting]:
+        """What is ready, as far as a batch has room that has `taken` some already; at most
+        `_PORTION`. None if it is full.
 
         The blocks of a small request stay together: one checkpoint then proves them all.
         """
-        ready = self._ready
-        most = min(self._settings.max_batch - taken, len(ready))
-        least = max(most - MAX_JOBS, 0 if taken else 1)
+        ready, room = self._ready, self._settings.max_batch - taken
+        most = min(room, _PORTION, len(ready))
+        least = 0 if taken and most == room else 1
         whole = (at for at in range(most, least - 1, -1) if not self._parts(at))
         count = next(whole, most)
-        batch = ready[:count]
+        portion = ready[:count]
         del ready[:count]
-        return batch
+        return portion
 
     def _parts(self, at: int) -> bool:
         """Whether the request of the block at place `at` of those ready began before it."""
         ready = self._ready
         return 0 < at < len(ready) and ready[at - 1].request is ready[at].request
 
-    async def _finish_and_go_on(self, draft: _Draft, commit: Commit) -> Receipts:
+    async def _finish_and_go_on(self, draft: Draft, commit: Commit) -> Receipts:
         """Finish a batch, and plan the next one ahead while the disk is busy with it."""
-        if self._cosign is not None or len(commit.entries) > _SMALL:
-            # A batch's time is that of its beginning, and who knows how long cosigners take. And
-            # two threads hinder each other, which only waiting for the disk makes up for.
+        if self._cosign is not None:
+            # A batch's time is that of its beginning, and who knows how long cosigners take.
             return await self._finish(commit, draft.planning.items)
-        ahead = _Draft(draft.planning.next(commit, self._clock.now(commit.after.time)))
+        ahead = Draft(draft.planning.next(commit, self._clock.now(commit.after.time)))
         finishing = asyncio.create_task(self._finish(commit, draft.planning.items))
         try:
             await self._plan_ahead(ahead, finishing)
@@ -393,11 +341,11 @@ class Sequencer:
         self._draft = ahead if ahead.items else None
         return receipts
 
-    async def _plan_ahead(self, ahead: _Draft, finishing: asyncio.Task[Receipts]) -> None:
+    async def _plan_ahead(self, ahead: Draft, finishing: asyncio.Task[Receipts]) -> None:
         finishing.add_done_callback(lambda _: self._wake.set())
         while not finishing.done():
             self._wake.clear()
-            await self._admit_ready(ahead)
+            await self._admit_ready(ahead, lambda: self._syncing)
             if not finishing.done():
                 await self._wake.wait()
 
@@ -405,16 +353,30 @@ class Sequencer:
         """Make a planned batch durable, signed and published, in the order that is safe."""
         if self._cosign is None:
             note = self._sign(commit)
-            await self._call(self._perform, commit, note, private)
+            await self._call(self._perform, commit, note, private, asyncio.get_running_loop())
             self._head, self._overdue = commit.after, False
         else:
             await self._call(self._stage, commit, private)
             note = await self._publish(commit)
         return Receipts.of(note, commit.extension)
 
-    def _perform(self, commit: Commit, note: bytes, private: Sequence[PrivateItem]) -> None:
-        self._private.put(private)
-        self._store.perform(commit, note)
+    def _perform(
+        self,
+        commit: Commit,
+        note: bytes,
+        private: Sequence[PrivateItem],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        syncing = partial(self._start_syncing, loop)
+        self._private.put(private, syncing)
+        self._syncing = False
+        self._store.perform(commit, note, syncing)
+        self._syncing = False
+
+    def _start_syncing(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called in the writer thread: for a while, it needs the disk and not the interpreter."""
+        self._syncing = True
+        loop.call_soon_threadsafe(self._wake.set)
 
     def _stage(self, commit: Commit, private: Sequence[PrivateItem]) -> None:
         self._private.put(private)
@@ -452,7 +414,7 @@ class Sequencer:
     def _sign(self, commit: Commit) -> bytes:
         return sign_head(self._origin, commit.after, self._log_key)
 
-    def _answer(self, batch: Sequence[_Waiting], planned: Plan, receipts: Receipts | None) -> None:
+    def _answer(self, batch: Sequence[Waiting], planned: Plan, receipts: Receipts | None) -> None:
         time = planned.commit.after.time
         for item, result in zip(batch, planned.results, strict=True):
             if isinstance(result, Admission):
@@ -473,44 +435,10 @@ class Sequencer:
         found = entry.parse(data)
         return Admitted(index, found.time) if found.body == block.raw else None
 
-    def _refuse(self, batch: Sequence[_Waiting], error: KeyrollError) -> None:
+    def _refuse(self, batch: Sequence[Waiting], error: KeyrollError) -> None:
         for item in batch:
             self._settle(item, error)
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         """Run in the writer thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *args)
-
-
-def calm_collector() -> None:
-    """Have Python look for cycles less often, in a process that sequences.
-
-    Blocks on their way are many small objects without cycles; looking through them again and again
-    took a fifth of the time.
-    """
-    gc.set_threshold(100_000, 50, 100)
-
-
-def sign_head(origin: str, head: Head, log_key: SigningKey) -> bytes:
-    """The signed checkpoint of `head`."""
-    return sign_checkpoint(Checkpoint(origin, head.size, head.root), log_key)
-
-
-def found(store: Store, raw: bytes, log_key: SigningKey, now: int) -> Head:
-    """Begin a log with its first block: the first batch, published.
-
-    Raises what is wrong with it.
-    """
-    block = blocks.parse(raw)
-    blocks.verify(block, block.hash)
-    with store.view() as view:
-        if view.head.size:
-            raise UsageError("this log has begun already")
-        planned = plan(view, [block], now)
-    if isinstance(planned.results[0], RuleViolation):
-        raise planned.results[0]
-    body = block.body
-    assert isinstance(body, LogCreate)
-    after = planned.commit.after
-    store.perform(planned.commit, sign_head(body.origin, after, log_key))
-    return after

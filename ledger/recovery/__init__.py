@@ -7,7 +7,9 @@ owner's devices of it. Of the log it knows nothing.
 | module | what |
 | --- | --- |
 | `config` | how one service runs: `config.toml` |
-| `records` | what it keeps, on disk; codes, limits, delays |
+| `attempts` | its file on disk; codes and their limits |
+| `records` | locked keys, their releases and delays |
+| `halves` | what waits for people who are not registered yet |
 | `mail` | the mails it sends |
 | `web`, `problems` | HTTP |
 | `runtime` | its directory, its process |

@@ -7,6 +7,7 @@ r"""How one recovery service runs: `config.toml`, read strictly.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from ledger import settings
@@ -28,7 +29,8 @@ TEMPLATE = """\
 [mail]
 # host = "127.0.0.1"         # the SMTP server that takes the mails
 # port = 25
-# tls = "none"               # or "starttls", or "tls" from the first byte
+# tls = "none"               # or "starttls", or "tls" from the first byte; it trusts whom this
+#                            # machine trusts, or the file that SSL_CERT_FILE names
 # user = ""                  # "": without authentication
 # password_file = ""         # beside this file, for its owner's eyes only
 # sender = "recovery@localhost"
@@ -105,8 +107,18 @@ def _checked(config: Config, name: str) -> Config:
         raise UsageError(f"{name}: tls is none, starttls or tls")
     if mail.user and not mail.password_file:
         raise UsageError(f"{name}: user needs a password_file")
+    if mail.user and mail.tls == "none" and not _is_here(mail.host):
+        raise UsageError(f"{name}: a password goes to {mail.host} in clear: set tls in [mail]")
     if not server.name.isprintable():
         raise UsageError(f"{name}: name is one line")
     settings.check_level(name, config.logging.level)
     settings.check_rate(name, "rate", server.rate)
     return config
+
+
+def _is_here(host: str) -> bool:
+    """Whether this machine talks to itself."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -18,8 +18,8 @@ from email.utils import formatdate, make_msgid
 import aiosmtplib
 import structlog
 
+from ledger.recovery.attempts import Purpose
 from ledger.recovery.config import MailConfig
-from ledger.recovery.records import Purpose
 
 _PAUSES = (0.0, 2.0, 20.0)
 _MOST_AT_ONCE = 256
@@ -42,8 +42,19 @@ is the code to RECOVER your account on a new device. It is good for 15 minutes.
 If you did not ask for it, somebody is trying to get into your account: give this code to nobody.
 On any device of yours, keyroll recovery mail stop ends what was begun.
 """,
+    Purpose.TAKE: """\
+{code}
+
+is the code to read what was left for you before you registered. It is good for 15 minutes.
+
+If you did not ask for it, somebody wants to read what is meant for you: give this code to nobody.
+""",
 }
-_SUBJECTS = {Purpose.KEEP: "Your code to set up recovery", Purpose.RELEASE: "Your recovery code"}
+_SUBJECTS = {
+    Purpose.KEEP: "Your code to set up recovery",
+    Purpose.RELEASE: "Your recovery code",
+    Purpose.TAKE: "Your code to read what was left for you",
+}
 
 
 class Mails:

@@ -12,12 +12,15 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ledger.errors import MalformedInput, StoreError
-from ledger.recovery.records import NothingHere, NotYet, TooMany, WrongCode
+from ledger.errors import MalformedInput, RuleViolation, StoreError
+from ledger.recovery.attempts import NothingHere, NotYet, TooMany, WrongCode
+from ledger.recovery.halves import NoRoom
 
 # Kind -> status and title.
 _KINDS = {
     "malformed": (400, "The request is not of its shape"),
+    "unauthenticated": (401, "The login does not hold"),
+    "forbidden": (403, "Not for the key that asks"),
     "wrong-code": (403, "Not the code, or not any more"),
     "not-found": (404, "There is nothing of this kind"),
     "method": (405, "This page does not take that method"),
@@ -85,14 +88,20 @@ def problem_of(error: Exception) -> Problem:
             return error
         case MalformedInput():
             return Problem("malformed", f"{error.rule}: {error.detail}")
+        case RuleViolation():
+            kind = "unauthenticated" if error.rule == "R-72.1" else "forbidden"
+            return Problem(kind, str(error))
         case WrongCode():
             return Problem("wrong-code", "ask for a new one if it is older than 15 minutes")
         case TooMany():
             return Problem("too-many", "too many codes for one address: try again in some hours")
+        case NoRoom():
+            detail = "too much waits for this address, or came from here: try again in days"
+            return Problem("too-many", detail)
         case NotYet():
             return Problem("not-yet", "the release waits for its owner", error.due)
         case NothingHere():
-            return Problem("not-found", "there is no such record or release, or not any more")
+            return Problem("not-found", "there is nothing of this kind, or not any more")
         case StoreError():
             return Problem("unavailable", "try again later")
         case web.HTTPException() if error.status < 500:

@@ -21,7 +21,9 @@ from aiohttp import web
 
 from ledger import keyfile
 from ledger.errors import UsageError
+from ledger.recovery.attempts import Attempts
 from ledger.recovery.config import TEMPLATE, Config, read
+from ledger.recovery.halves import Halves
 from ledger.recovery.mail import Mails
 from ledger.recovery.records import Records
 from ledger.recovery.web import Service, make_app, wall_ms
@@ -55,8 +57,9 @@ async def serving(
     server = chosen.server
     mails = Mails(chosen.mail, server.name, _password(directory, chosen.mail.password_file))
     key = keyfile.read(directory / _KEY)
-    with Records.open(directory / _RECORDS, key, server.delay) as records:
-        service = Service(records, mails, server, now)
+    with Attempts.open(directory / _RECORDS, key) as attempts:
+        records, halves = Records(attempts, server.delay), Halves(attempts)
+        service = Service(records, halves, mails, server, now)
         runner = web.AppRunner(make_app(service), access_log=None, shutdown_timeout=_SHUTDOWN)
         await runner.setup()
         try:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ledger.errors import RuleViolation
 from ledger.format.block import Block
 from ledger.format.bodies import DAY_MS
 from ledger.rules.state import GroupState, LogState, State, UserState
+from ledger.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Context:
     """One block at its place: leaf `index`, its entry's `time` (ms), the log's state before it."""
 
@@ -32,7 +31,7 @@ class Context:
         return count
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """The chain's new state, box root and its recipients' keys in order, codes of loud events.
 

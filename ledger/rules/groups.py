@@ -6,13 +6,23 @@ commit to: `ledger.rules.membership`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
+from typing import NamedTuple
 
 from ledger.errors import RuleViolation
 from ledger.format.bodies import KEY_BYTES, GroupClose, GroupCreate, GroupUpdate
 from ledger.rules.context import Context, Outcome
 from ledger.rules.state import GroupState, is_retired
+
+
+class GroupKeys(NamedTuple):
+    """The group's keys: generation, both public halves; where they came in, and its anchor."""
+
+    generation: int
+    signing: bytes | None
+    encryption: bytes | None
+    key_index: int
+    rotated: int
 
 
 def label_of(signing: bytes) -> bytes:
@@ -49,25 +59,18 @@ def create(at: Context, body: GroupCreate) -> Outcome:
 
 def update(at: Context, body: GroupUpdate, state: GroupState) -> Outcome:
     if not rotates(body, state):
-        return Outcome(_advance(at, state), body.box_root)
+        return Outcome(_advance(at, state, _same_keys(state), state.retired), body.box_root)
     if len(state.retired) > at.log.limits.max_retired * KEY_BYTES:
         raise RuleViolation("R-54.5", "the group gave up too many keys: make another")
     _check_fresh(body, state)
-    after = _advance(
-        at,
-        state,
-        generation=state.generation + 1,
-        signing=body.signing,
-        encryption=body.encryption,
-        key_index=at.index,
-        rotated=at.block.anchor.size,
-        retired=_retire(state),
-    )
-    return Outcome(after, body.box_root)
+    generation, anchored = state.generation + 1, at.block.anchor.size
+    keys = GroupKeys(generation, body.signing, body.encryption, at.index, anchored)
+    return Outcome(_advance(at, state, keys, _retire(state)), body.box_root)
 
 
 def close(at: Context, body: GroupClose, state: GroupState) -> Outcome:
-    return Outcome(_advance(at, state, signing=None, encryption=None, retired=_retire(state)))
+    keys = _same_keys(state)._replace(signing=None, encryption=None)
+    return Outcome(_advance(at, state, keys, _retire(state)))
 
 
 def rotates(body: GroupUpdate, state: GroupState) -> bool:
@@ -93,7 +96,12 @@ def _retire(state: GroupState) -> bytes:
     return state.retired + (state.signing or b"") + (state.encryption or b"")
 
 
-def _advance(at: Context, state: GroupState, **changes: object) -> GroupState:
-    """`state` with `changes`, moved on to this block."""
-    place = {"head": at.block.hash, "index": at.index, "day": at.day, "count": at.count(state)}
-    return replace(state, **place, **changes)  # type: ignore[arg-type]
+def _same_keys(state: GroupState) -> GroupKeys:
+    since = state.key_index, state.rotated
+    return GroupKeys(state.generation, state.signing, state.encryption, *since)
+
+
+def _advance(at: Context, state: GroupState, keys: GroupKeys, retired: bytes) -> GroupState:
+    """`state` with these, moved on to this block."""
+    head, born, count = at.block.hash, state.born, at.count(state)
+    return GroupState(head, at.index, born, *keys, retired, at.day, count)

@@ -11,7 +11,6 @@ them all. Whether entries are live, and whom the boxes are for, needs the member
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 
@@ -24,6 +23,7 @@ from ledger.format.bodies import ZERO_HASH, BlockType, GroupClose, GroupCreate
 from ledger.format.statement import Action, Put, Role, Statement, Terms, verify
 from ledger.rules.context import Context
 from ledger.rules.state import Chain, GroupState, ReadChain, UserState
+from ledger.value import value
 
 
 class Kind(IntEnum):
@@ -33,7 +33,7 @@ class Kind(IntEnum):
     COMPOUND = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """A user with an epoch, or a flat group; `joined` is the anchor's size of when it came in."""
 
@@ -43,7 +43,7 @@ class Entry:
     joined: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Membership:
     """What the statements up to a block of the group resolve to. Entries ascend by label."""
 
@@ -79,7 +79,7 @@ class Membership:
         return entry is not None and (entry.epoch, entry.role) == (epoch, Role.ADMIN)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Before:
     """What a group's block comes upon: nothing for a create, which makes the group."""
 
@@ -218,7 +218,7 @@ def live_key(entry: Entry | Put, chains: ReadChain) -> bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shares:
     """Whom a block's boxes are for: public keys, in the order of 56-groups.
 

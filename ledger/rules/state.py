@@ -34,6 +34,7 @@ from ledger.format.bodies import (
     Limits,
 )
 from ledger.format.cbor import Value, array, blob, bstr, decode, items, text, uint
+from ledger.value import value
 
 LOG_STATE = 0
 USER_STATE = 1
@@ -45,7 +46,7 @@ MAX_STATE_BYTES = 4 * 1_048_576
 _MAX_INDEX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Device:
     """A live device. `added_by` is the signing key of the device that added it, `index` where."""
 
@@ -88,7 +89,7 @@ class LogState:
         return cbor2.dumps([*place, *self.keys, *terms, self.retired])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserState:
     """A user's chain, resolved. A closed user has no devices and no user key."""
 
@@ -137,7 +138,7 @@ class UserState:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GroupState:
     """A group's chain, resolved. A closed group has no keys.
 
@@ -276,7 +277,7 @@ def is_retired(retired: bytes, key: bytes) -> bool:
     return at >= 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Chain:
     """A label's chain: its length, its accumulator (R-30.5) and the state it resolves to.
 

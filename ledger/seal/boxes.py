@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import cbor2
 from nacl.bindings import crypto_box_seal, crypto_box_seal_open
@@ -82,7 +83,7 @@ def _leaves(recipients: Sequence[bytes], boxes: Sequence[bytes]) -> list[bytes]:
 
 
 def _leaf(recipient: bytes, box: bytes) -> bytes:
-    # The CBOR of two byte strings: by hand, for there are several in each block.
+    # A leaf that holds the CBOR of two byte strings: by hand, for there are several in each block.
     if len(box) == BOX_BYTES:
-        return merkle.leaf_hash(b"\x82\x58\x20" + recipient + b"\x58\x50" + box)
+        return sha256(b"\x00\x82\x58\x20" + recipient + b"\x58\x50" + box).digest()
     return merkle.leaf_hash(cbor2.dumps([recipient, box]))

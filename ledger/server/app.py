@@ -5,9 +5,11 @@
     GET  /v1/receipts/<index>                              proofs as COSE Receipts
     POST /v1/blocks                                        blocks in
     POST /v1/labels, /v1/boxes, /v1/statements, /v1/audit  for somebody in particular
+    POST /v1/boxes/group                                   what a group's newest blocks hold for one
     POST /v1/lookup                                        what stands for whom, proven
     POST /v1/leaves, /v1/grants                            what members say
     POST /v1/sessions, /v1/sessions/open                   who may read what was sealed
+    POST /v1/pending, /v1/pending/open                     what waits for people to come
     GET  /v1/candidate, /v1/covered                        checkpoints for and by auditors
     POST /v1/cosignatures                                  what auditors say
     GET  /health, /metrics                                 for operators
@@ -27,10 +29,12 @@ from aiohttp import web
 from ledger.errors import MalformedInput
 from ledger.format import wire
 from ledger.format.bodies import MAX_SEQ
+from ledger.format.group_boxes import GROUP_BOXES_PATH
 from ledger.format.lookup import LOOKUP_PATH
+from ledger.format.pending import LEAVE_PATH, WAITING_PATH
 from ledger.format.receipt import MEDIA_TYPE as RECEIPT
 from ledger.format.sessions import OPEN_PATH, SHARE_PATH
-from ledger.server import private, proofs, sessions, tiles
+from ledger.server import pending, private, proofs, sessions, tiles
 from ledger.server import statements as group_statements
 from ledger.server.coverage import Coverage
 from ledger.server.lookups import Lookups
@@ -74,6 +78,7 @@ def make_app(service: Service) -> web.Application:
             web.post(wire.BLOCKS_PATH, blocks),
             web.post(wire.LABELS_PATH, limited(rates.labels, service, labels)),
             web.post(wire.BOXES_PATH, limited(rates.boxes, service, boxes)),
+            web.post(GROUP_BOXES_PATH, limited(rates.boxes, service, group_boxes)),
             web.post(wire.STATEMENTS_PATH, limited(rates.statements, service, statements)),
             web.post(wire.AUDIT_PATH, audit),  # few ask, and for all there is
             web.post(LOOKUP_PATH, limited(rates.lookups, service, lookup(Lookups(service)))),
@@ -81,6 +86,8 @@ def make_app(service: Service) -> web.Application:
             web.post(wire.GRANTS_PATH, limited(rates.leaves, service, grants)),
             web.post(SHARE_PATH, limited(rates.sessions, service, share)),
             web.post(OPEN_PATH, limited(rates.sessions, service, open_session)),
+            web.post(LEAVE_PATH, limited(rates.sessions, service, leave_half)),
+            web.post(WAITING_PATH, limited(rates.sessions, service, waiting)),
             web.get("/v1/candidate", candidate),
             web.get("/v1/covered", covered),
             web.post(COSIGNATURES_PATH, cosignatures),
@@ -108,6 +115,11 @@ async def boxes(request: web.Request) -> web.Response:
     """POST /v1/boxes."""
     answer = private.box(request.app[SERVICE], await read_body(request))
     return cbor(answer.encode())
+
+
+async def group_boxes(request: web.Request) -> web.Response:
+    """POST /v1/boxes/group."""
+    return cbor((await _aside(private.group_boxes, request)).encode())
 
 
 async def statements(request: web.Request) -> web.Response:
@@ -150,6 +162,17 @@ async def share(request: web.Request) -> web.Response:
 async def open_session(request: web.Request) -> web.Response:
     """POST /v1/sessions/open."""
     return cbor((await _aside(sessions.opened, request)).encode())
+
+
+async def leave_half(request: web.Request) -> web.Response:
+    """POST /v1/pending."""
+    await _aside(pending.leave, request)
+    return web.Response(status=204)
+
+
+async def waiting(request: web.Request) -> web.Response:
+    """POST /v1/pending/open."""
+    return cbor((await _aside(pending.waiting, request)).encode())
 
 
 async def candidate(request: web.Request) -> web.Response:
@@ -303,7 +326,7 @@ def limited(often: str, service: Service, handler: Handler) -> Handler:
     rate = Rate(often, "peer")
 
     async def within_rate(request: web.Request) -> web.StreamResponse:
-        await rate.take(peer(request, service.config.server.forwarded))
+        rate.take(peer(request, service.config.server.forwarded))
         return await handler(request)
 
     return within_rate

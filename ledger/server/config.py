@@ -132,7 +132,7 @@ TEMPLATE = """\
 # statements = "600/minute"
 # leaves = "60/minute"      # and grants
 # lookups = "600/minute"    # and of one user, counting identifiers
-# sessions = "600/minute"   # shared or opened
+# sessions = "600/minute"   # shared or opened, left or waiting
 
 [statements]                # of groups: who is in which is not public
 # auditors = []             # keys in hex of those who may read all of them

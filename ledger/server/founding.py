@@ -21,7 +21,7 @@ from ledger.format.block import LOG_LABEL, NO_LOG_ID, Anchor
 from ledger.format.bodies import ZERO_HASH, BlockType, Demands, Limits, LogCreate
 from ledger.format.keys import SigningKey
 from ledger.log.clock import wall_ms
-from ledger.log.sequencer import found
+from ledger.log.founding import found
 from ledger.server.config import TEMPLATE
 from ledger.server.home import Home
 from ledger.store.lmdb import LmdbStore

@@ -73,7 +73,7 @@ class Lookups:
         with service.store.reader() as reader:
             caller(reader, request.user, signer, "R-72.7")
         identifiers = [query.of for query in request.queries if isinstance(query.of, str)]
-        await self._rate.take(request.user.hex(), max(1, len(identifiers)))
+        self._rate.take(request.user.hex(), max(1, len(identifiers)))
         proved = await self._prove(identifiers)
         asked = [
             Asked(query, query.of)
@@ -93,13 +93,21 @@ class Lookups:
         return dict(zip(distinct, proofs, strict=True))
 
     def _bundle(self, request: LookupRequest, asked: Sequence[Asked]) -> bytes:
-        with self._snapshot(request, {LOG_LABEL, *(one.label for one in asked)}) as reader:
-            read = self._nodes.of(reader)
-            end = self._ends.get(request.mode)  # other threads set it too
-            if end is None or end.head != reader.head:
-                end = self._ends[request.mode] = _End.of(reader, read)
-            making = _Making(reader, self._service.private, read, end, request)
-            return making.bundle(asked).encode()
+        labels = {one.label for one in asked}
+        end = self._ends.get(request.mode)
+        if end:
+            with self._snapshot(request, labels) as reader:
+                if end.head == reader.head:
+                    return self._made(reader, end, request, asked)
+        with self._snapshot(request, {LOG_LABEL, *labels}) as reader:
+            end = self._ends[request.mode] = _End.of(reader, self._nodes.of(reader))
+            return self._made(reader, end, request, asked)
+
+    def _made(
+        self, reader: Lookup, end: _End, request: LookupRequest, asked: Sequence[Asked]
+    ) -> bytes:
+        read = self._nodes.of(reader)
+        return _Making(reader, self._service.private, read, end, request).bundle(asked).encode()
 
     def _snapshot(
         self, request: LookupRequest, labels: Collection[bytes]
@@ -166,6 +174,9 @@ class _Making:
         return part
 
     def _within_cap(self, asked: Sequence[Asked]) -> Iterator[Answer]:
+        if len(asked) == 1:  # the first one always fits
+            yield self._answer(asked[0])
+            return
         total = 0
         for one in asked:
             try:
@@ -196,7 +207,8 @@ class _Making:
         chain = standing.chain
         if chain is None:
             return ChainPart(0, EMPTY, EMPTY, standing.proof)
-        links = self._links(label, held) if self.request.mode == Mode.REPLAY else ()
+        replayed = self.request.mode == Mode.REPLAY and held < chain.length
+        links = self._links(label, held) if replayed else ()
         return ChainPart(chain.length, chain.accumulator, chain.digest, standing.proof, links)
 
     def _links(self, label: bytes, held: int) -> tuple[Link, ...]:

@@ -7,12 +7,20 @@ another of R-72 where that one may not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from ledger.errors import BadSignature, RuleViolation
 from ledger.format import block as blocks
 from ledger.format import cose, entry, wire
 from ledger.format.bodies import KEY_BYTES, Delegation
+from ledger.format.group_boxes import (
+    GROUP_BOXES_PATH,
+    MAX_BLOCKS,
+    MAX_BOXES,
+    GroupBoxesAnswer,
+    GroupBoxesRequest,
+)
 from ledger.rules.state import Device, LogState, UserState, is_retired
 from ledger.seal.boxes import box_proof
 from ledger.server.groups import Groups
@@ -72,6 +80,23 @@ def box(service: Service, body: bytes) -> wire.BoxAnswer:
     return wire.BoxAnswer(len(kept), sealed[request.position], tuple(proof))
 
 
+def group_boxes(service: Service, body: bytes) -> GroupBoxesAnswer:
+    """What the newest blocks of a group hold for a member (R-72.8)."""
+    asked, signer = authenticated(service, body, GROUP_BOXES_PATH)
+    request = GroupBoxesRequest.decode(asked)
+    with service.store.reader() as reader:
+        user, device = caller(reader, request.user, signer, "R-72.8")
+        groups, chain = Groups(reader, service.private), reader.chain(request.group)
+        if chain is None or not groups.holds(request.group, request.user, user.epoch):
+            raise RuleViolation("R-72.8", "the user is no member of that group")
+        indices = reader.blocks_of(request.group, max(0, chain.length - MAX_BLOCKS), MAX_BLOCKS)
+        found = [blocks.parse(entry.parse(data).body) for data in _entries(reader, indices)]
+    held = (box for block in reversed(found) for box in service.private.boxes(block.hash) or ())
+    split = ((box[:KEY_BYTES], box[KEY_BYTES:]) for box in held)
+    mine = (pair for pair in split if _is_own(pair[0], user, device))
+    return GroupBoxesAnswer(tuple(islice(mine, MAX_BOXES)))
+
+
 def authenticated(service: Service, body: bytes, path: str) -> tuple[bytes, bytes]:
     """The request that is asked, and the key that asks (R-72.1)."""
     asked = wire.Authenticated.decode(body)
@@ -94,12 +119,19 @@ def _holding(
 ) -> Callable[[bytes], bool]:
     """Tells whether a key is one of the holder's, who is the user or a group of theirs."""
     if asked.holder == asked.user:
-        own = (device.encryption, user.user_key)
-        return lambda key: key in own or is_retired(user.retired, key)
+        return lambda key: _is_own(key, user, device)
     state = groups.state(asked.holder)
     if state is None or not groups.holds(asked.holder, asked.user, user.epoch):
         raise RuleViolation("R-72.3", "the user is no member of the holder")
     return lambda key: key == state.encryption or is_retired(state.retired, key)
+
+
+def _is_own(key: bytes, user: UserState, device: Device) -> bool:
+    return key in (device.encryption, user.user_key) or is_retired(user.retired, key)
+
+
+def _entries(reader: Reader, indices: Iterable[int]) -> Iterator[bytes]:
+    return (data for index in indices for data in reader.entries(index, index + 1))
 
 
 def _block_of(reader: Reader, asked: wire.BoxRequest) -> blocks.Block | None:

@@ -39,26 +39,48 @@ def share(service: Service, body: bytes) -> None:
             if _key(reader, box.holder) != box.recipient:
                 raise Problem("stale-recipient", "look its holder up again", rule="R-92.1")
         for _ in range(_ATTEMPTS):
-            record = _admitted(Groups(reader, service.private), request, user)
-            replace = record.creator == request.user
-            if service.private.share(request.session, record, request.boxes, replace=replace):
+            record = _admitted(service, Groups(reader, service.private), request, user)
+            if service.private.share(request.session, record, request.boxes, request.user):
                 return
     raise Busy(1.0)
 
 
-def _admitted(groups: Groups, asked: ShareRequest, user: UserState) -> SessionRecord:
-    """Whose session it is, if this user may let others read it."""
-    record = groups.private.session(asked.session)
+def _admitted(
+    service: Service, groups: Groups, asked: ShareRequest, user: UserState
+) -> SessionRecord:
+    """Whose session it is, if this user may add these boxes."""
     held = groups.private.session_boxes(asked.session)
     if len({box.place for box in (*held, *asked.boxes)}) > MAX_SESSION_BOXES:
         raise Problem("too-large", "a session has at most 4,096 boxes", rule="R-92.1")
-    if record is None:
-        return SessionRecord(asked.user, asked.commitment)
-    if record.commitment != asked.commitment:
-        raise RuleViolation("R-92.1", "the session has another secret")
-    if record.creator != asked.user and not _readable(groups, asked.user, user, held):
-        raise RuleViolation("R-92.1", "only who may read can let others read")
+    record = record_of(groups, asked.session, asked.user, asked.commitment)
+    if not _claims(service, asked):
+        check_reader(groups, asked.session, record, asked.user, user)
     return record
+
+
+def record_of(groups: Groups, session: bytes, label: bytes, commitment: bytes) -> SessionRecord:
+    """Whose session it is: the user's who asks, if it has not begun (R-92.1)."""
+    record = groups.private.session(session)
+    if record is None:
+        return SessionRecord(label, commitment)
+    if record.commitment != commitment:
+        raise RuleViolation("R-92.1", "the session has another secret")
+    return record
+
+
+def check_reader(
+    groups: Groups, session: bytes, record: SessionRecord, label: bytes, user: UserState
+) -> None:
+    """Raise `RuleViolation` unless this user may let others read (R-92.1)."""
+    held = groups.private.session_boxes(session)
+    if record.creator != label and not _readable(groups, label, user, held):
+        raise RuleViolation("R-92.1", "only who may read can let others read")
+
+
+def _claims(service: Service, asked: ShareRequest) -> bool:
+    """Whether the user adds boxes for themself, of a session that waits for them (R-98.8)."""
+    for_themself = all(box.holder == asked.user for box in asked.boxes)
+    return for_themself and bool(service.private.waiting(asked.user, service.now(), asked.session))
 
 
 def _key(reader: Reader, holder: bytes) -> bytes | None:

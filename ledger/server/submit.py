@@ -12,7 +12,7 @@ from ledger.errors import (
     StaleHead,
 )
 from ledger.format import wire
-from ledger.log import sequencer
+from ledger.log import waiting
 from ledger.server.service import Service
 from ledger.store.port import Reader
 from ledger.tree.merkle import inclusion_proof
@@ -35,12 +35,12 @@ async def submit(service: Service, asked: Sequence[wire.Submission]) -> wire.Sub
     return answer
 
 
-def _answer(service: Service, verdicts: Sequence[sequencer.Verdict]) -> wire.SubmitAnswer:
+def _answer(service: Service, verdicts: Sequence[waiting.Verdict]) -> wire.SubmitAnswer:
     """All proofs are for one checkpoint: that of the batch, if all were admitted by one."""
     batches = {
         id(verdict.receipts): verdict.receipts
         for verdict in verdicts
-        if isinstance(verdict, sequencer.Admitted)
+        if isinstance(verdict, waiting.Admitted)
     }
     if len(batches) == 1 and (receipts := batches.popitem()[1]):
         return wire.SubmitAnswer(
@@ -58,8 +58,8 @@ def prover(reader: Reader) -> Callable[[int], list[bytes]]:
     return lambda index: inclusion_proof(index, size, read)
 
 
-def _verdict(verdict: sequencer.Verdict, prove: Callable[[int], list[bytes]]) -> wire.Verdict:
-    if isinstance(verdict, sequencer.Admitted):
+def _verdict(verdict: waiting.Verdict, prove: Callable[[int], list[bytes]]) -> wire.Verdict:
+    if isinstance(verdict, waiting.Admitted):
         return wire.Admitted(verdict.index, verdict.time, tuple(prove(verdict.index)))
     if isinstance(verdict, StaleHead):
         head = wire.ChainHead(verdict.length, verdict.head, verdict.index)

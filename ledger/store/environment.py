@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,13 +162,18 @@ class Environment:
             raise StoreError(f"{self.path} cannot be read: {error}") from error
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """A transaction that is durable when the block is left, and undone by an exception."""
+    def write(self, syncing: Callable[[], None] | None = None) -> Iterator[Transaction]:
+        """A transaction that is durable when the block is left, and undone by an exception.
+
+        `syncing` is called when the block is left, just before the disk is waited for.
+        """
         if self._broken:
             raise StoreError(f"{self.path}: a write failed before; open it again")
         try:
             with self._env.begin(write=True) as txn:
                 yield Transaction(self.path, txn, self._databases)
+                if syncing:
+                    syncing()
         except lmdb.Error as error:
             raise self._failure(error) from error
 
@@ -197,12 +202,19 @@ class Environment:
         names = (META, *tables)
         if create and not self._env.stat()["entries"]:
             self._make_tables(kind, names)
-        databases = {name: self._env.open_db(name.encode(), create=False) for name in names}
+        self._check_kind(kind)
+        return {name: self._env.open_db(name.encode(), create=False) for name in names}
+
+    def _check_kind(self, kind: str) -> None:
+        """Before its other tables are looked for: another format may have others."""
+        databases = {META: self._env.open_db(META.encode(), create=False)}
         with self._env.begin() as txn:
             found = Transaction(self.path, txn, databases).get(META, _FORMAT)
         if found != kind.encode():
-            raise StoreError(f"{self.path} is not a '{kind}', which is all this version reads")
-        return databases
+            raise StoreError(
+                f"{self.path} is not a '{kind}', which is all this version reads: "
+                "use the version that made it"
+            )
 
     def _look_up_all(self) -> None:
         with self.read() as transaction:

@@ -41,8 +41,8 @@ class HeldSnapshot:
             if self._transaction is None:
                 raise StoreError("this snapshot was let go")
             try:
-                bucket = Snapshot(self._transaction).bucket
-                paths = {label: self._directory.path(label, bucket) for label in labels}
+                read = Snapshot(self._transaction).leaf
+                paths = {label: self._directory.path(label, read) for label in labels}
                 yield Proving(self._transaction, paths, note)
             except lmdb.Error as error:
                 raise StoreError(f"a snapshot cannot be read: {error}") from error

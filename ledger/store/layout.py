@@ -9,12 +9,13 @@
 | entries | leaf index | link ‖ entry; the link is as in `Commit.links` |
 | hashes | 63 − tile level (1 byte) ‖ number (7) | up to 16 hashes: 16 such pieces make a tile |
 | chains | label | `Chain.record()` |
-| buckets | bucket key | bucket record of `ledger.tree.directory` |
+| leaves | number | up to 7 records of `ledger.tree.directory`, by ascending number of a label |
 | batches | tree size | root ‖ time of the batch that ended there |
 
 Integers are 8 bytes, big-endian; a head is size ‖ time ‖ root ‖ directory root. Pieces of 16 hashes
 fill LMDB's pages, while a whole tile would leave half of its third page empty. Level 0 stands last,
-so that it is appended to, which leaves no page half empty either.
+so that it is appended to, which leaves no page half empty either. So do seven records of labels,
+and new labels are appended.
 
 >>> decode_head(encode_head(Head(5, b"r" * 32, 1, b"d" * 32)) + b"note")[1]
 b'note'
@@ -28,9 +29,9 @@ from ledger.log.commit import Head
 from ledger.tree.merkle import HASH_SIZE
 from ledger.tree.tiles import HEIGHT
 
-KIND = "keyroll log 1"
-ENTRIES, HASHES, CHAINS, BUCKETS, BATCHES = "entries", "hashes", "chains", "buckets", "batches"
-TABLES = (ENTRIES, HASHES, CHAINS, BUCKETS, BATCHES)
+KIND = "keyroll log 2"
+ENTRIES, HASHES, CHAINS, LEAVES, BATCHES = "entries", "hashes", "chains", "leaves", "batches"
+TABLES = (ENTRIES, HASHES, CHAINS, LEAVES, BATCHES)
 
 LOG = b"log"
 HEAD = b"head"
@@ -40,6 +41,9 @@ UNCONFIRMED = b"unconfirmed"
 LINK_BYTES = 8
 PIECE = 16
 """Hashes in a piece. It divides 256."""
+
+LEAF_GROUP = 7
+"""Labels whose records lie together: eight such groups fill a page, and one is read quickly."""
 
 _TOP_LEVEL = 63
 

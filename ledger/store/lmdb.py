@@ -10,13 +10,13 @@ to disk when it returns. Only then do frontier and directory, which are held in 
 reader takes everything from its own transaction; only a view, which is the writer's, and a lookup
 see memory. A lookup takes paths from it only while its root is that of the transaction's head.
 
-Opening reads the directory's buckets (some µs a label) and believes nothing: pages, head, tree,
+Opening reads the directory's leaves (some µs a label) and believes nothing: pages, head, tree,
 directory, last entry and what is staged have to fit each other, or `StoreError` says what does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -103,9 +103,11 @@ class LmdbStore:
                 memory = self._memory
             yield Planning(transaction, memory.frontier, memory.directory)
 
-    def perform(self, commit: Commit, note: bytes) -> None:
+    def perform(
+        self, commit: Commit, note: bytes, syncing: Callable[[], None] | None = None
+    ) -> None:
         with self._lock:
-            with self._environment.write() as transaction:
+            with self._environment.write(syncing) as transaction:
                 if not writing.begin(transaction, commit):
                     writing.append(transaction, commit)
                 writing.publish(transaction, commit, note)
@@ -159,4 +161,4 @@ class LmdbStore:
             trie = self._memory.directory
             if trie.root != snapshot.head.directory:
                 return None
-            return {label: trie.path(label, snapshot.bucket) for label in labels}
+            return {label: trie.path(label, snapshot.leaf) for label in labels}

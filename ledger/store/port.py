@@ -17,9 +17,9 @@ is found damaged, in a read too, is a `StoreError`, and never an answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ledger.format.sessions import SessionBox
@@ -28,6 +28,7 @@ from ledger.log.planner import View
 from ledger.rules.state import Chain
 from ledger.tree.directory_proof import Proof
 from ledger.tree.tiles import Tile
+from ledger.value import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,13 @@ class Store(Protocol):
         disk stays as it was, while frontier and directory move on.
         """
 
-    def perform(self, commit: Commit, note: bytes) -> None:
-        """Stage and publish in one transaction."""
+    def perform(
+        self, commit: Commit, note: bytes, syncing: Callable[[], None] | None = None
+    ) -> None:
+        """Stage and publish in one transaction.
+
+        `syncing` is called, in this thread, when only the disk is left to be waited for.
+        """
 
     def stage(self, commit: Commit) -> None:
         """Record a batch beyond the head, before anything about it is signed.
@@ -154,7 +160,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PrivateItem:
     """What came along with a block and is not for everybody.
 
@@ -177,13 +183,23 @@ class SessionRecord:
     commitment: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A half of a session's secret, and who left it (98-pending)."""
+
+    session: bytes
+    sender: bytes
+    half: bytes = field(repr=False)
+
+
 class PrivateStore(Protocol):
     """Boxes, statements and memberships by block hash, openings by label; leaves and grants by
-    group; what is shared by session. What no published block refers to is harmless.
+    group; what is shared by session; what waits for somebody by label. What no published block
+    refers to is harmless.
     """
 
-    def put(self, items: Sequence[PrivateItem]) -> None:
-        """Keep all of `items`, durably, in one transaction."""
+    def put(self, items: Sequence[PrivateItem], syncing: Callable[[], None] | None = None) -> None:
+        """Keep all of `items`, durably, in one transaction. `syncing` as in `Store.perform`."""
 
     def boxes(self, block_hash: bytes) -> tuple[bytes, ...] | None:
         """The boxes that came with a block."""
@@ -216,12 +232,29 @@ class PrivateStore(Protocol):
         """All boxes of a session."""
 
     def share(
-        self, session: bytes, record: SessionRecord, boxes: Sequence[SessionBox], *, replace: bool
+        self, session: bytes, record: SessionRecord, boxes: Sequence[SessionBox], by: bytes
     ) -> bool:
         """Keep boxes of a session, durably, which begins with `record` if it has not begun.
 
-        What is there already stays, unless `replace`. False, and nothing is kept, if the session
-        has another record or would have more than `MAX_SESSION_BOXES`.
+        What is there already stays, unless `by` is the creator or its holder (R-92.1); with a box
+        for themself, what of the session waits for them is removed (R-98.8). False, and nothing is
+        kept, if the session has another record or would have more than `MAX_SESSION_BOXES`.
         """
+
+    def leave(
+        self,
+        session: bytes,
+        record: SessionRecord,
+        halves: Sequence[tuple[bytes, bytes]],
+        by: bytes,
+        now: int,
+    ) -> bool | None:
+        """Keep halves, each for its label, durably, of a session that may begin so (R-98.2).
+
+        None, and nothing is kept, if it has another record; False, if too many wait already.
+        """
+
+    def waiting(self, label: bytes, now: int, session: bytes = b"") -> list[Left]:
+        """What waits for a label: all, or of one session."""
 
     def close(self) -> None: ...

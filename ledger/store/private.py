@@ -3,8 +3,8 @@
 Boxes, statements and memberships stand by block hash, openings by label. They are made durable
 before the block is, so the store may hold more than the log refers to, and never less; and what
 stands by a block's hash is never ahead of its chain. Leaves and grants stand by their group, what
-is shared by its session: a row a box, by holder and recipient. Only its owner may read the
-directory.
+is shared by its session: a row a box, by holder and recipient; what waits for somebody to come by
+label (`ledger.store.pending`). Only its owner may read the directory.
 
 >>> store = PrivateStore(path, create=True)                       # doctest: +SKIP
 >>> store.put([PrivateItem(block.hash, block.label, boxes, None)])  # doctest: +SKIP
@@ -14,7 +14,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,15 +22,19 @@ import cbor2
 
 from ledger.format.cbor import Value, array, blob, bstr, decode, items, text
 from ledger.format.sessions import MAX_SESSION_BOXES, SessionBox
+from ledger.store import pending
 from ledger.store.environment import MAP_SIZE, Environment, Transaction
-from ledger.store.port import PrivateItem, SessionRecord
+from ledger.store.port import Left, PrivateItem, SessionRecord
 
 KIND = "keyroll private store 1"
 BOXES, OPENINGS = "boxes", "openings"
 STATEMENTS, MEMBERSHIPS = "statements", "memberships"
 LEAVES, GRANTS = "leaves", "grants"
 SESSIONS, SHARES = "sessions", "shares"
-TABLES = (BOXES, OPENINGS, STATEMENTS, MEMBERSHIPS, LEAVES, GRANTS, SESSIONS, SHARES)
+TABLES = (
+    *(BOXES, OPENINGS, STATEMENTS, MEMBERSHIPS, LEAVES, GRANTS, SESSIONS, SHARES),
+    *(pending.WAITING, pending.SENT, pending.EXPIRING),
+)
 
 _NONCE_BYTES = 32
 _HASH_BYTES = 32
@@ -58,14 +62,14 @@ class PrivateStore:
         )
         path.chmod(0o700)
 
-    def put(self, items: Sequence[PrivateItem]) -> None:
+    def put(self, items: Sequence[PrivateItem], syncing: Callable[[], None] | None = None) -> None:
         if not items:
             return
         # Types as the port says; the strict encoder would check them once more, for 5 µs a block.
         boxes = {item.block_hash: cbor2.dumps([*item.boxes]) for item in items}
         openings = {item.label: cbor2.dumps([*item.opening]) for item in items if item.opening}
         stated = sorted((item.block_hash, item.statement) for item in items if item.statement)
-        with self._environment.write() as transaction:
+        with self._environment.write(syncing) as transaction:
             transaction.put(BOXES, sorted(boxes.items()))
             transaction.put(OPENINGS, sorted(openings.items()))
             transaction.put(STATEMENTS, ((key, raw) for key, (raw, _) in stated))
@@ -111,23 +115,43 @@ class PrivateStore:
             return list(_shares(transaction, session))
 
     def share(
-        self, session: bytes, record: SessionRecord, boxes: Sequence[SessionBox], *, replace: bool
+        self, session: bytes, record: SessionRecord, boxes: Sequence[SessionBox], by: bytes
     ) -> bool:
         with self._environment.write() as transaction:
-            stored = transaction.get(SESSIONS, session)
             places = {box.place for box in _shares(transaction, session)}
-            if stored and _record(stored) != record:
-                return False
             if len(places.union(box.place for box in boxes)) > MAX_SESSION_BOXES:
+                return False
+            if not _begun(transaction, session, record):
                 return False
             taken = sorted(
                 (session + box.holder + box.recipient, box.box)
                 for box in boxes
-                if replace or box.place not in places
+                if by in (record.creator, box.holder) or box.place not in places
             )
-            transaction.put(SESSIONS, [(session, record.creator + record.commitment)])
             transaction.put(SHARES, taken)
+            if any(box.holder == by for box in boxes):
+                pending.take_out(transaction, by, session)
         return True
+
+    def leave(
+        self,
+        session: bytes,
+        record: SessionRecord,
+        halves: Sequence[tuple[bytes, bytes]],
+        by: bytes,
+        now: int,
+    ) -> bool | None:
+        with self._environment.write() as transaction:
+            stored = transaction.get(SESSIONS, session)
+            if stored and _record(stored) != record:
+                return None
+            if not pending.leave(transaction, session, by, halves, now):
+                return False
+            return _begun(transaction, session, record)
+
+    def waiting(self, label: bytes, now: int, session: bytes = b"") -> list[Left]:
+        with self._environment.read() as transaction:
+            return list(pending.waiting(transaction, label + session, now))
 
     def close(self) -> None:
         self._environment.close()
@@ -149,6 +173,15 @@ class PrivateStore:
         with self._environment.read() as transaction:
             rows = takewhile(lambda row: row[0].startswith(prefix), transaction.scan(table, prefix))
             return [value for _, value in rows]
+
+
+def _begun(transaction: Transaction, session: bytes, record: SessionRecord) -> bool:
+    """Whether the session has this record, now if not before."""
+    stored = transaction.get(SESSIONS, session)
+    if stored:
+        return _record(stored) == record
+    transaction.put(SESSIONS, [(session, record.creator + record.commitment)])
+    return True
 
 
 def _record(stored: bytes) -> SessionRecord:

@@ -9,7 +9,7 @@ Errors: `MalformedInput` (R-20.2) for what lies beyond the head; `StoreError` fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import NoReturn
 
@@ -21,7 +21,7 @@ from ledger.store import layout
 from ledger.store.environment import META, Transaction
 from ledger.store.layout import decode_head, piece_key, u64
 from ledger.store.port import Standing
-from ledger.tree.directory import Directory, Path
+from ledger.tree.directory import RECORD_BYTES, Directory, Path
 from ledger.tree.directory_proof import prove, verify_absent, verify_present
 from ledger.tree.merkle import HASH_SIZE, Frontier
 from ledger.tree.tiles import WIDTH, Tile, tile_width
@@ -76,9 +76,24 @@ class Snapshot:
             index = self._link(index)
         return indices[::-1]
 
-    def bucket(self, key: bytes) -> bytes | None:
-        """A bucket record of the directory."""
-        return self._transaction.get(layout.BUCKETS, key)
+    def leaf(self, number: int) -> bytes:
+        """The record of a label in the directory."""
+        group, place = divmod(number, layout.LEAF_GROUP)
+        at = place * RECORD_BYTES
+        record = (self._transaction.get(layout.LEAVES, u64(group)) or b"")[at : at + RECORD_BYTES]
+        if len(record) != RECORD_BYTES:
+            self._lost(f"the directory's leaf {number}")
+        return record
+
+    def leaves(self) -> Iterator[bytes]:
+        """The records of all labels in the directory, by ascending number."""
+        count = 0
+        for key, group in self._transaction.scan(layout.LEAVES):
+            if count % layout.LEAF_GROUP or key != u64(count // layout.LEAF_GROUP):
+                self._lost(f"the directory's leaf {count}")
+            for at in range(0, len(group), RECORD_BYTES):
+                yield group[at : at + RECORD_BYTES]
+                count += 1
 
     def staged(self) -> Head | None:
         """The head that the entries beyond this one lead to."""

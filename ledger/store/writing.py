@@ -12,6 +12,7 @@ from ledger.store import layout
 from ledger.store.environment import META, Transaction
 from ledger.store.layout import encode_head, u64
 from ledger.store.snapshot import Snapshot
+from ledger.tree.directory import RECORD_BYTES
 from ledger.tree.merkle import HASH_SIZE
 from ledger.tree.tiles import HEIGHT
 
@@ -55,7 +56,7 @@ def append(transaction: Transaction, commit: Commit) -> None:
 def publish(transaction: Transaction, commit: Commit, note: bytes) -> None:
     """All else, and with it the head."""
     _put_hashes(transaction, commit)
-    _put_buckets(transaction, commit)
+    _put_leaves(transaction, commit)
     chains = ((label, chain.record()) for label, chain in sorted(commit.chains.items()))
     transaction.put(layout.CHAINS, chains)
     after = commit.after
@@ -89,10 +90,19 @@ def _put_hashes(transaction: Transaction, commit: Commit) -> None:
         transaction.put(layout.HASHES, pieces, append=not level)
 
 
-def _put_buckets(transaction: Transaction, commit: Commit) -> None:
-    writes = sorted(commit.directory.writes.items())
-    for key, record in writes:
-        if record is None:
-            transaction.take(layout.BUCKETS, key)
-    changed = ((key, record) for key, record in writes if record is not None)
-    transaction.put(layout.BUCKETS, changed)
+def _put_leaves(transaction: Transaction, commit: Commit) -> None:
+    """What the directory keeps of labels: in their groups those it has, behind them the new."""
+    groups: dict[int, bytearray] = {}
+    for number, record in sorted(commit.directory.writes.items()):
+        group, place = divmod(number, layout.LEAF_GROUP)
+        if group not in groups:
+            groups[group] = bytearray(transaction.get(layout.LEAVES, u64(group)) or b"")
+        at = place * RECORD_BYTES
+        if len(groups[group]) < at:
+            raise StoreError("the store has lost the directory's leaves: restore from a backup")
+        groups[group][at : at + RECORD_BYTES] = record
+    there = transaction.count(layout.LEAVES)
+    pairs = [(u64(group), bytes(records)) for group, records in groups.items()]
+    changed = sum(group < there for group in groups)
+    transaction.put(layout.LEAVES, pairs[:changed])
+    transaction.put(layout.LEAVES, pairs[changed:], append=True)

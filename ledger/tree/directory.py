@@ -3,21 +3,22 @@
     leaf = H(02 ‖ label ‖ value)      node = H(03 ‖ left ‖ right)      empty = 32 zero bytes
 
 A subtree that holds one label is that label's leaf. In memory stands a trie of hashes whose ends
-are *buckets*: up to `BUCKET` labels that share a prefix, kept by a store. So memory is some 34
-bytes a label, and an update reads and writes one bucket and hashes the path above it. A bucket that
-grows too big splits, however long the prefix that its labels share, so ground labels cost their
-grinder more than us.
+are *buckets*: up to `BUCKET` labels that share a prefix. A store keeps the leaves in them, numbered
+in the order in which their labels came: new labels lie side by side there, however far apart they
+stand in the trie. So memory is some 56 bytes a label, and an update reads one bucket and hashes the
+path above it. A bucket that grows too big splits, however long the prefix that its labels share, so
+ground labels cost their grinder more than us.
 
-    bucket key    = the prefix's bits, in whole bytes, zero-padded ‖ its length in bits (1 byte)
-    bucket record = root[32] ‖ (label[32] ‖ leaf[32])*, by ascending label
+    record = label[32] ‖ leaf[32]
 
 `plan` changes nothing: it gives an `Update`. `apply` takes it over once the store has committed its
 `writes`.
 
->>> directory = Directory()
->>> update = directory.plan([(b"k" * 32, b"v" * 32)], {}.get)
+>>> directory, records = Directory(), {}
+>>> update = directory.plan([(b"k" * 32, b"v" * 32)], records.__getitem__)
 >>> update.root == leaf(b"k" * 32, b"v" * 32)
 True
+>>> records.update(update.writes)
 >>> directory.apply(update)
 """
 
@@ -27,25 +28,27 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import chain
+from itertools import pairwise
+from struct import Struct
 
 from ledger.errors import StoreError
 
 EMPTY = bytes(32)
 LABEL_BITS = 256
-BUCKET = 4
-"""Labels in a bucket before it splits. 4 was faster than 8 and 16; 8 takes half the memory."""
+RECORD_BYTES = 64
+BUCKET = 2
+"""Labels in a bucket before it splits. 4 takes half the memory, and a seventh more time."""
 
-ReadBucket = Callable[[bytes], bytes | None]
-Leaf = tuple[bytes, bytes]
+ReadRecord = Callable[[int], bytes]
+Leaf = tuple[bytes, bytes, int]
+"""A label, its leaf's hash, and its number."""
 
-_JUMP_BYTES = 1
-_JUMP_BITS = 8 * _JUMP_BYTES
-_JUMP_SHIFT = LABEL_BITS - 1 - _JUMP_BITS
-"""So many bits of a label lead at once to where they end, if anybody went there before."""
-
-_ITEM = 64
+_ROOT = 1
+_NEW = -1
 _NONE = -1
+_PARTS = 256
+_HASH = Struct("32s")
+_begin_node = sha256(b"\x03").copy
 
 
 def leaf(label: bytes, value: bytes) -> bytes:
@@ -59,12 +62,12 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 def fold(leaves: Sequence[Leaf], depth: int) -> bytes:
-    """The root of ascending (label, leaf hash) pairs that agree on `depth` bits (R-30.3)."""
+    """The root of leaves by ascending label, which agree on `depth` bits (R-30.3)."""
     if len(leaves) < 2:
         return leaves[0][1] if leaves else EMPTY
     # Those in between part no earlier than the first and the last.
     bits = int.from_bytes(leaves[0][0])
-    parting = LABEL_BITS - (bits ^ int.from_bytes(leaves[-1][0])).bit_length()
+    parting = _shared(bits, int.from_bytes(leaves[-1][0]))
     if len(leaves) == 2:
         root = node(leaves[0][1], leaves[1][1])
     else:
@@ -76,36 +79,35 @@ def fold(leaves: Sequence[Leaf], depth: int) -> bytes:
     return root
 
 
+def _shared(one: int, other: int) -> int:
+    """How many bits two labels agree on, from the first."""
+    return LABEL_BITS - (one ^ other).bit_length()
+
+
 def _split_at(leaves: Sequence[Leaf], depth: int) -> int:
     """How many of `leaves` have a 0 as bit `depth`."""
     byte, mask = depth >> 3, 0x80 >> (depth & 7)
-    for count, (label, _) in enumerate(leaves):
-        if label[byte] & mask:
+    for count, one in enumerate(leaves):
+        if one[0][byte] & mask:
             return count
     return len(leaves)
 
 
-def bucket_key(label: bytes, depth: int) -> bytes:
-    """The store's key of the bucket at `depth` that `label` belongs to."""
-    prefix = label[: (depth + 7) >> 3]
-    if depth & 7:
-        prefix = prefix[:-1] + bytes((prefix[-1] & (0xFF00 >> (depth & 7)) & 0xFF,))
-    return prefix + bytes((depth,))
-
-
 @dataclass(slots=True)
 class Update:
-    """A planned change: `root` after it, and the bucket records to write (None: remove).
+    """A planned change: `root` after it, and the records to write, by number.
 
     The rest is for the directory that planned it, as it then was: `plan_of` tells that.
     """
 
     root: bytes
     plan_of: object = field(repr=False, compare=False)
-    writes: dict[bytes, bytes | None] = field(default_factory=dict)
+    writes: dict[int, bytes] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
-    children: dict[int, int] = field(default_factory=dict)
-    parents: list[int] = field(default_factory=list)
+    below: dict[int, int] = field(default_factory=dict)
+    beside: dict[int, int] = field(default_factory=dict)
+    new_nodes: int = 0
+    new_leaves: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,49 +127,44 @@ class Directory:
     """The trie in memory. One writer; readers see what was last applied."""
 
     def __init__(self) -> None:
-        # A node's left child; the right one has the next number.
-        self._left = array("i", (_NONE,))
-        self._parent = array("i", (_NONE,))
-        self._hash = bytearray(EMPTY)
+        # Below a node: its left child, an even number, which the right one follows. Below a bucket:
+        # its first leaf's number, inverted, so that it is negative; 0 where there is none.
+        self._below = array("i", (0, 0))
+        self._hash = bytearray(EMPTY + EMPTY)
+        # Of a leaf: the next one in its bucket.
+        self._beside = array("i")
         self._present = object()
-        # Nodes once made stay where they are.
-        self._jumps: dict[int, tuple[int, int]] = {}
 
     @property
     def root(self) -> bytes:
         """The root of what was last applied."""
-        return self._hash_of(0)
+        return self._hash_of(_ROOT)
 
     @classmethod
-    def load(cls, records: Iterable[tuple[bytes, bytes]]) -> Directory:
-        """The directory that a store's (key, record) pairs make up, in any order."""
-        directory = cls()
-        for key, record in records:
-            directory._place(key, record[:32])
-        directory._rehash()
+    def load(cls, records: Iterable[bytes], read: ReadRecord) -> Directory:
+        """The directory that a store's records make up, given by ascending number."""
+        directory, parts = cls(), [bytearray() for _ in range(_PARTS)]
+        for number, record in enumerate(records):
+            if len(record) != RECORD_BYTES:
+                raise StoreError("a leaf of the directory is damaged: restore from a backup")
+            parts[record[0]] += record + number.to_bytes(8)
+            directory._beside.append(_NONE)
+        for part in parts:
+            directory.apply(directory._planned(_sorted_leaves(part), read))
+            part.clear()
         return directory
 
     def copy(self) -> Directory:
-        """What was last applied, for ever: some 34 bytes a label, copied at memory's speed."""
+        """What was last applied, for ever: some 56 bytes a label, copied at memory's speed."""
         copied = Directory()
-        copied._left, copied._parent = self._left[:], self._parent[:]
+        copied._below, copied._beside = self._below[:], self._beside[:]
         copied._hash = self._hash[:]
         return copied
 
-    def plan(self, changes: Iterable[tuple[bytes, bytes]], read: ReadBucket) -> Update:
+    def plan(self, changes: Iterable[tuple[bytes, bytes]], read: ReadRecord) -> Update:
         """What setting each (label, value) does. Each label occurs once; nothing is changed yet."""
-        update = Update(self.root, self._present)
-        touched: dict[tuple[int, int], list[Leaf]] = {}
-        for label, value in changes:
-            touched.setdefault(self._find(label), []).append((label, leaf(label, value)))
-        dirty: dict[int, set[int]] = {}
-        for (number, depth), leaves in touched.items():
-            self._update_bucket(update, number, depth, leaves, read)
-            if depth:
-                dirty.setdefault(depth - 1, set()).add(self._parent[number])
-        self._hash_upward(update, dirty)
-        update.root = update.hashes.get(0, update.root)
-        return update
+        leaves = [(label, leaf(label, value), _NEW) for label, value in changes]
+        return self._planned(sorted(leaves), read)
 
     def apply(self, update: Update) -> None:
         """Take over a planned change. Only after the store has committed it.
@@ -177,130 +174,132 @@ class Directory:
         if update.plan_of is not self._present:
             raise StoreError("the directory has changed since this was planned: plan it again")
         self._present = object()
-        new = len(update.parents)
-        self._left.extend([_NONE] * new)
-        self._parent.extend(update.parents)
-        self._hash += EMPTY * new
-        for number, left in update.children.items():
-            self._left[number] = left
-        stored = self._hash
+        self._below.frombytes(bytes(self._below.itemsize * update.new_nodes))
+        self._hash += bytes(len(EMPTY) * update.new_nodes)
+        self._beside.extend([_NONE] * update.new_leaves)
+        below, beside, stored, put = self._below, self._beside, self._hash, _HASH.pack_into
+        for number, first in update.below.items():
+            below[number] = first
+        for number, following in update.beside.items():
+            beside[number] = following
         for number, value in update.hashes.items():
-            stored[number * 32 : number * 32 + 32] = value
+            put(stored, number * 32, value)
 
-    def path(self, label: bytes, read: ReadBucket) -> Path:
+    def path(self, label: bytes, read: ReadRecord) -> Path:
         """The path of any label in what was last applied; `read` has to be of the same moment."""
         bits = int.from_bytes(label)
         siblings: list[bytes] = []
-        number = beside = 0
-        while (left := self._left[number]) != _NONE:
-            right = bits >> LABEL_BITS - 1 - len(siblings) & 1
-            number, beside = left + right, left + 1 - right
-            siblings.append(self._hash_of(beside))
-        depth = len(siblings)
-        leaves = _leaves(read(bucket_key(label, depth)))
-        if leaves or not depth:
+        number = _ROOT
+        while (left := self._below[number]) > 0:
+            number = left | bits >> LABEL_BITS - 1 - len(siblings) & 1
+            siblings.append(self._hash_of(number ^ 1))
+        leaves = self._leaves(number, read)
+        if leaves or number == _ROOT:
             return _path_within(bits, siblings, leaves)
-        neighbour = (bits ^ 1 << LABEL_BITS - depth).to_bytes(32)
-        return Path(tuple(siblings), None, self._halves(beside, neighbour, depth, read))
+        return Path(tuple(siblings), None, self._halves(number ^ 1, len(siblings), read))
 
-    def _halves(
-        self, number: int, label: bytes, depth: int, read: ReadBucket
-    ) -> tuple[bytes, bytes]:
-        """The two subtrees of the node at `depth` on the way of `label`."""
-        if (left := self._left[number]) != _NONE:
+    def _halves(self, number: int, depth: int, read: ReadRecord) -> tuple[bytes, bytes]:
+        """The two subtrees of the node at `depth`."""
+        if (left := self._below[number]) > 0:
             return self._hash_of(left), self._hash_of(left + 1)
-        return _halves(_leaves(read(bucket_key(label, depth))), depth)
+        return _halves(self._leaves(number, read), depth)
 
     def _hash_of(self, number: int) -> bytes:
         return bytes(self._hash[number * 32 : number * 32 + 32])
 
-    def _find(self, label: bytes) -> tuple[int, int]:
-        """The bucket that `label` belongs to: its number and depth."""
-        lefts = self._left
-        start = int.from_bytes(label[:_JUMP_BYTES])
-        number, depth = self._jumps.get(start, (0, 0))
-        bits, shift = int.from_bytes(label), LABEL_BITS - 1 - depth
-        while (left := lefts[number]) != _NONE:
-            number = left + (bits >> shift & 1)
+    def _leaves(self, bucket: int, read: ReadRecord) -> list[Leaf]:
+        """What is in a bucket, by ascending label."""
+        found, number = [], ~self._below[bucket]
+        while number != _NONE:
+            record = read(number)
+            found.append((record[:32], record[32:], number))
+            number = self._beside[number]
+        return sorted(found)
+
+    def _planned(self, leaves: Sequence[Leaf], read: ReadRecord) -> Update:
+        """What `leaves`, by ascending label, do: from bucket to bucket, each node hashed once."""
+        update = Update(self.root, self._present)
+        path, bucket = [_ROOT], list[Leaf]()
+        spelled = [int.from_bytes(label) for label, _, _ in leaves]
+        agreeing = [_shared(one, other) for one, other in pairwise(spelled)]
+        for one, bits, agrees in zip(leaves, spelled, [*agreeing, -1], strict=False):
+            if not bucket:
+                self._descend(path, bits)
+            bucket.append(one)
+            depth = len(path) - 1
+            if agrees < depth:  # the next leaf, if there is one, is of another bucket
+                self._update_bucket(update, path[-1], depth, bucket, read)
+                self._climb(update, path, agrees)
+                bucket = []
+        update.root = update.hashes.get(_ROOT, update.root)
+        return update
+
+    def _descend(self, path: list[int], bits: int) -> None:
+        """Go on with the path to the bucket of these bits."""
+        below, number, shift = self._below, path[-1], LABEL_BITS - len(path)
+        while (left := below[number]) > 0:
+            number = left | bits >> shift & 1
+            path.append(number)
             shift -= 1
-            if shift == _JUMP_SHIFT:
-                self._jumps[start] = number, _JUMP_BITS
-        return number, LABEL_BITS - 1 - shift
+
+    def _climb(self, update: Update, path: list[int], depth: int) -> None:
+        """Go back to the node at `depth`, and hash those on the way, which are done with."""
+        hashes, stored = update.hashes, self._hash
+        number = path.pop()
+        value = hashes[number]
+        for _ in range(len(path) - 1 - depth):
+            # Written out, not calling `node`: this is where the time of a plan goes.
+            hashed, at = _begin_node(), number * 32
+            if number & 1:
+                hashed.update(hashes.get(number - 1) or stored[at - 32 : at])
+                hashed.update(value)
+            else:  # what stands on the right has yet to come
+                hashed.update(value)
+                hashed.update(stored[at + 32 : at + 64])
+            number = path.pop()
+            hashes[number] = value = hashed.digest()
 
     def _update_bucket(
-        self, update: Update, number: int, depth: int, leaves: list[Leaf], read: ReadBucket
+        self, update: Update, bucket: int, depth: int, leaves: Sequence[Leaf], read: ReadRecord
     ) -> None:
-        key = bucket_key(leaves[0][0], depth)
-        merged = _items(read(key))
-        merged.update(leaves)
-        ordered = sorted(merged.items())
-        if len(ordered) > BUCKET:
-            update.writes[key] = None
-            self._store(update, number, depth, ordered)
-        else:
-            update.hashes[number] = root = fold(ordered, depth)
-            update.writes[key] = root + b"".join(chain.from_iterable(ordered))
+        merged = {one[0]: one for one in self._leaves(bucket, read)}
+        for label, value, number in leaves:
+            if number == _NEW:
+                if label in merged:
+                    number = merged[label][2]
+                else:
+                    number = len(self._beside) + update.new_leaves
+                    update.new_leaves += 1
+                update.writes[number] = label + value
+            merged[label] = label, value, number
+        self._store(update, bucket, depth, sorted(merged.values()))
 
     def _store(self, update: Update, number: int, depth: int, leaves: Sequence[Leaf]) -> bytes:
         """Make `number` hold `leaves`, as one bucket or, beyond `BUCKET`, as a split."""
         if len(leaves) > BUCKET:
             middle = _split_at(leaves, depth)
-            left = update.children[number] = len(self._parent) + len(update.parents)
-            update.parents += (number, number)
+            left = update.below[number] = len(self._below) + update.new_nodes
+            update.new_nodes += 2
             root = node(
                 self._store(update, left, depth + 1, leaves[:middle]),
                 self._store(update, left + 1, depth + 1, leaves[middle:]),
             )
         else:
-            root = fold(leaves, depth)
-            if leaves:
-                record = root + b"".join(chain.from_iterable(leaves))
-                update.writes[bucket_key(leaves[0][0], depth)] = record
+            root, first = fold(leaves, depth), _NONE
+            for _, _, one in leaves:
+                update.beside[one], first = first, one
+            update.below[number] = ~first
         update.hashes[number] = root
         return root
 
-    def _hash_upward(self, update: Update, dirty: dict[int, set[int]]) -> None:
-        """Hash the nodes above what changed, the deepest first, each once."""
-        hashes, stored = update.hashes, self._hash
-        known, lefts, parents = hashes.get, self._left, self._parent
-        for depth in range(max(dirty, default=-1), -1, -1):
-            above = dirty.setdefault(depth - 1, set())
-            for number in dirty.get(depth, ()):
-                # Written out, not calling `node`: this is where the time of a plan goes.
-                left = lefts[number]
-                at = left * 32
-                first = known(left) or stored[at : at + 32]
-                second = known(left + 1) or stored[at + 32 : at + 64]
-                hashes[number] = sha256(b"\x03" + first + second).digest()
-                above.add(parents[number])
 
-    def _place(self, key: bytes, root: bytes) -> None:
-        """Grow the trie down to the bucket that `key` names."""
-        depth, bits = key[-1], int.from_bytes(key[:-1].ljust(32, b"\0"))
-        number = 0
-        for shift in range(LABEL_BITS - 1, LABEL_BITS - 1 - depth, -1):
-            if self._left[number] == _NONE:
-                self._split(number)
-            number = self._left[number] + (bits >> shift & 1)
-        if self._left[number] != _NONE or self._hash_of(number) != EMPTY:
-            raise StoreError("the directory's buckets overlap: restore from a backup")
-        self._hash[number * 32 : number * 32 + 32] = root
-
-    def _split(self, number: int) -> None:
-        if self._hash_of(number) != EMPTY:
-            raise StoreError("the directory's buckets overlap: restore from a backup")
-        at = len(self._parent)
-        self._left[number] = at
-        self._left.extend((_NONE, _NONE))
-        self._parent.extend((number, number))
-        self._hash += EMPTY + EMPTY
-
-    def _rehash(self) -> None:
-        """Hash all inner nodes: `_split` numbers every child after its parent."""
-        for number in range(len(self._parent) - 1, -1, -1):
-            if (left := self._left[number]) != _NONE:
-                pair = self._hash[left * 32 : left * 32 + 64]
-                self._hash[number * 32 : number * 32 + 32] = sha256(b"\x03" + pair).digest()
+def _sorted_leaves(part: bytearray) -> list[Leaf]:
+    """The leaves of records with their numbers behind them, by ascending label."""
+    size = RECORD_BYTES + 8
+    rows = sorted(bytes(part[at : at + size]) for at in range(0, len(part), size))
+    if any(one[:32] == other[:32] for one, other in pairwise(rows)):
+        raise StoreError("the directory holds a label twice: restore from a backup")
+    return [(one[:32], one[32:64], int.from_bytes(one[64:])) for one in rows]
 
 
 def _path_within(bits: int, above: Sequence[bytes], leaves: Sequence[Leaf]) -> Path:
@@ -321,17 +320,3 @@ def _path_within(bits: int, above: Sequence[bytes], leaves: Sequence[Leaf]) -> P
 def _halves(leaves: Sequence[Leaf], depth: int) -> tuple[bytes, bytes]:
     middle = _split_at(leaves, depth)
     return fold(leaves[:middle], depth + 1), fold(leaves[middle:], depth + 1)
-
-
-def _leaves(record: bytes | None) -> list[Leaf]:
-    return sorted(_items(record).items())
-
-
-def _items(record: bytes | None) -> dict[bytes, bytes]:
-    """The labels and leaf hashes in a bucket record."""
-    if record is None:
-        return {}
-    if len(record) % _ITEM != 32:
-        raise StoreError("a directory bucket is damaged: restore from a backup")
-    starts = range(32, len(record), _ITEM)
-    return {record[at : at + 32]: record[at + 32 : at + 64] for at in starts}

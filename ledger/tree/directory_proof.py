@@ -5,13 +5,14 @@ the label's own leaf, at another label's, or where nothing stands. Whatever the 
 most one provable answer.
 
 >>> from ledger.tree.directory import Directory
->>> directory, buckets = Directory(), {}
->>> update = directory.plan([(b"a" * 32, b"1" * 32), (b"b" * 32, b"2" * 32)], buckets.get)
+>>> directory, records = Directory(), {}
+>>> read = records.__getitem__
+>>> update = directory.plan([(b"a" * 32, b"1" * 32), (b"b" * 32, b"2" * 32)], read)
 >>> directory.apply(update)
->>> buckets.update(update.writes)
->>> proof = prove(b"a" * 32, directory.path(b"a" * 32, buckets.get))
+>>> records.update(update.writes)
+>>> proof = prove(b"a" * 32, directory.path(b"a" * 32, read))
 >>> verify_present(b"a" * 32, b"1" * 32, proof, update.root)
->>> proof = prove(b"c" * 32, directory.path(b"c" * 32, buckets.get), lambda other: b"2" * 32)
+>>> proof = prove(b"c" * 32, directory.path(b"c" * 32, read), lambda other: b"2" * 32)
 >>> verify_absent(b"c" * 32, proof, update.root)
 
 Errors: `MalformedInput`, R-30.8 to R-30.11, for a proof that is refused.

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from ledger.errors import MalformedInput
 
@@ -30,8 +31,7 @@ MAX_SIZE = 2**63 - 1
 EMPTY_ROOT = sha256(b"").digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """The perfect subtree over leaves `index << level` to `(index + 1) << level` (exclusive)."""
 
     level: int
@@ -306,6 +306,9 @@ def _split(start: int, stop: int) -> int:
 
 
 def _range_hash(leaves: range, read: ReadNode) -> bytes:
+    width = len(leaves)
+    if not width & width - 1:  # a perfect subtree, as most are
+        return read(Node(width.bit_length() - 1, leaves.start // width))
     return _fold([read(node) for node in perfect_nodes(leaves)])
 
 

@@ -16,7 +16,7 @@ shape, R-20.2 for what the tree of that size does not hold.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,10 +24,8 @@ from ledger.errors import MalformedInput
 from ledger.tree.merkle import (
     HASH_SIZE,
     MAX_SIZE,
-    Extension,
     Node,
     ReadNode,
-    perfect_nodes,
     root_of,
 )
 
@@ -121,26 +119,6 @@ def new_bundles(old: int, new: int) -> Iterator[Bundle]:
         yield Bundle(index, width)
 
 
-def tile_writes(extension: Extension, read_tile: ReadTile) -> dict[Tile, bytes]:
-    """The contents of each of the `new_tiles` of an append.
-
-    `read_tile` is asked for at most one tile per level: the partial one that the tree before ended
-    in, at exactly that width.
-    """
-    writes = {}
-    for level, row in enumerate(extension.rows[::HEIGHT]):
-        if not row:
-            break
-        start = extension.before.size >> HEIGHT * level
-        partial = start % WIDTH
-        head = _read(Tile(level, start // WIDTH, partial), read_tile) if partial else b""
-        contents = head + b"".join(row)
-        for index, width in _new_places(start, start + len(row)):
-            offset = (index - start // WIDTH) * WIDTH * HASH_SIZE
-            writes[Tile(level, index, width)] = contents[offset : offset + width * HASH_SIZE]
-    return writes
-
-
 def tile_of(node: Node, size: int) -> Tile:
     """The tile from which `node` can be computed, at its width in a tree of `size`."""
     level, index = node.level, node.index
@@ -148,11 +126,6 @@ def tile_of(node: Node, size: int) -> Tile:
         raise MalformedInput("R-20.2", f"no node {level}/{index} in a tree of {size}")
     number = (index << level % HEIGHT) // WIDTH
     return Tile(level // HEIGHT, number, tile_width(level // HEIGHT, number, size))
-
-
-def tiles_for(ranges: Iterable[range], size: int) -> set[Tile]:
-    """The tiles of the tree of `size` that a proof over `ranges` is computed from: O(log size)."""
-    return {tile_of(node, size) for leaves in ranges for node in perfect_nodes(leaves)}
 
 
 def node_in(node: Node, tile: bytes) -> bytes:

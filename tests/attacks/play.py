@@ -17,6 +17,7 @@ from tests.attacks import (
     hostile_people,
     quorums,
     storage,
+    waiting_people,
 )
 from tests.attacks.processes import judge
 from tests.attacks.stage import Stage
@@ -30,6 +31,7 @@ SUITE = (
     quorums,
     hostile_inputs,
     hostile_people,
+    waiting_people,
     storage,
 )
 """Where attacks are written."""

@@ -18,6 +18,7 @@ from tests.bench.logs import BenchLog
 from tests.bench.lookup import ALL, QUICK, lookup_figures
 from tests.bench.measure import Figure
 from tests.bench.seal import seal_figures
+from tests.bench.thousand import thousand_figures
 from tests.bench.witness import witness_figures
 from tests.bench.workload import MIXES, Mix
 
@@ -67,9 +68,10 @@ def main(quick: bool, mix: str, target: Path | None) -> None:
         lambda: among_labels(console, sizes),
         witness_figures,
         seal_figures,
+        thousand_figures,
     ]
     if not quick:
-        parts.append(append_1m_figures)
+        parts.append(lambda: append_1m_figures(MIXES[mix]))
     figures = [figure for part in parts for figure in part()]
     console.print(table(figures))
     if target:

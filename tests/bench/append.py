@@ -12,8 +12,10 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from ledger.format import block
+from ledger.log.collector import calm_collector
 from ledger.log.pool import CheckPool
-from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, calm_collector
+from ledger.log.sequencer import Sequencer, Settings
+from ledger.log.waiting import Admitted, Verdict
 from tests.bench.filler import fill
 from tests.bench.logs import BenchLog, anchor_of
 from tests.bench.made import Made
@@ -39,10 +41,10 @@ def append_figures(mix: Mix = MIXES["groups"]) -> list[Figure]:
     return [Figure("append_ratio", tuple(ratios), bar=0.75, aim=1.1, note=note)]
 
 
-def append_1m_figures() -> list[Figure]:
+def append_1m_figures(mix: Mix = MIXES["groups"]) -> list[Figure]:
     """The same into a log of 1,000,000 labels, most of which are synthetic."""
     with TemporaryDirectory() as path:
-        bench = BenchLog.found(Path(path))
+        bench = BenchLog.found(Path(path), mix)
         fill(bench, MILLION - WRITERS)
         bench.grow(WRITERS, only_creates=True)
         ratios, rates = asyncio.run(_rounds(bench))

@@ -20,9 +20,8 @@ from hashlib import sha256
 from ledger.format import entry
 from ledger.format.bodies import ZERO_HASH
 from ledger.log.clock import wall_ms
-from ledger.log.commit import NO_LINK, Commit, Head
+from ledger.log.commit import NO_LINK, Commit, Head, sign_head
 from ledger.log.planner import MAX_BATCH, View, plan
-from ledger.log.sequencer import sign_head
 from ledger.rules.state import Chain, UserState, accumulate
 from ledger.store.port import Store
 from ledger.tree.merkle import leaf_hash
@@ -107,7 +106,7 @@ def made(view: View, template: Template, source: random.Random, count: int) -> U
 
 def close(view: View, values: Mapping[bytes, bytes], users: Users, time: int) -> Commit:
     """The batch of these users, and of these values of labels, as the planner closes one."""
-    update = view.directory.plan(values.items(), view.bucket)
+    update = view.directory.plan(values.items(), view.leaf)
     last = entry.directory_root(time, update.root)
     extension = view.frontier.extend([*users.leaves, leaf_hash(last)])
     after = Head(extension.after.size, extension.after.root(), time, update.root)

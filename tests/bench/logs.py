@@ -14,15 +14,16 @@ from ledger.app.keys import Role
 from ledger.errors import RuleViolation
 from ledger.format.block import Anchor
 from ledger.format.bodies import Limits
-from ledger.log.admission import Submission, plan_vetted
+from ledger.log.admission import Submission
 from ledger.log.clock import wall_ms
-from ledger.log.sequencer import sign_head
+from ledger.log.commit import sign_head
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
 from ledger.store.port import PrivateStore, Reader, Store
 from ledger.tree import tiles
 from tests.bench.workload import MIXES, Mix, Population
 from tests.support.actors import LogActor
+from tests.support.vetting import plan_vetted
 
 LIMITS = Limits(max_blocks_per_day=65_535)
 ORIGIN = "bench.example/log"

@@ -37,9 +37,8 @@ from ledger.format.block import Anchor
 from ledger.format.lookup import LOOKUP_PATH, Bundle, LookupRequest, Mode
 from ledger.format.wire import authenticate
 from ledger.log.clock import wall_ms
-from ledger.log.commit import Head
+from ledger.log.commit import Head, sign_head
 from ledger.log.planner import plan
-from ledger.log.sequencer import sign_head
 from ledger.store.port import Store
 from tests.bench.filler import Template, Users, close, fill, made
 from tests.bench.http import Served, lean_client, serving

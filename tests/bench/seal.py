@@ -30,6 +30,7 @@ from ledger.client.replay.session import Log
 from ledger.client.transport import HttpTransport
 from ledger.client.user.user import User
 from ledger.format.bodies import MAX_TIME
+from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey
 from ledger.seal.stream import PIECE, Sealer, Session
 from ledger.server.config import Config, ServerConfig
@@ -41,7 +42,7 @@ from tests.bench.measure import ROUNDS, Figure, rss_anon_mb
 MIB = 1_048_576
 STREAM = 256
 PEOPLE = 100
-_CONFIG = Config(server=ServerConfig(port=0, workers=0))
+CONFIG = Config(server=ServerConfig(port=0, workers=0))
 
 
 def seal_figures() -> list[Figure]:
@@ -91,9 +92,9 @@ async def _shares(path: Path) -> list[float]:
     keys.make(app)
     log_id = found_home(home, Terms("bench.example/log"), AppKeys.read(app))
     names = [f"{number}@example.org" for number in range(PEOPLE)]
-    async with serving(home, _CONFIG) as served, Log.connect(served.url, log_id) as log:
-        ada = await _register(log, app, log_id, "ada@example.org")
-        others = [await _register(log, app, log_id, name) for name in names]
+    async with serving(home, CONFIG) as served, Log.connect(served.url, log_id) as log:
+        ada = await User.register(log, token(app, log_id, "ada@example.org"))
+        others = [await User.register(log, token(app, log_id, name)) for name in names]
         recipients = [other.state.user_key or b"" for other in others]
         async with (
             LightLog.connect(served.url, log_id, path / "trust.db", ada.account) as light,
@@ -104,11 +105,11 @@ async def _shares(path: Path) -> list[float]:
             return [await _share(documents, names, recipients) for _ in range(ROUNDS)]
 
 
-async def _register(log: Log, app: Path, log_id: bytes, name: str) -> User:
+def token(app: Path, log_id: bytes, name: str) -> IdentityToken:
+    """Who somebody is, by the application whose keys lie in `app`."""
     with Register.open(app / "register.db") as register:
         enrolment = keys.load(app, Role.ENROLMENT)
-        token = enrol(name, log_id, enrolment, keys.master(app), register, expiry=MAX_TIME)
-    return await User.register(log, token)
+        return enrol(name, log_id, enrolment, keys.master(app), register, expiry=MAX_TIME)
 
 
 async def _share(documents: Documents, names: list[str], recipients: list[bytes]) -> float:

@@ -6,13 +6,13 @@ from collections import Counter
 
 from ledger.format import block
 from ledger.format.bodies import BlockType, Limits
-from ledger.log.admission import plan_vetted
 from ledger.log.planner import Admission
 from tests.bench.made import Made
 from tests.bench.measure import Figure
 from tests.bench.workload import Population
 from tests.support.actors import NOW, LogActor
 from tests.support.memory import MemoryLog
+from tests.support.vetting import plan_vetted
 
 
 def test_the_workload_has_its_shares_and_is_admitted() -> None:

@@ -31,7 +31,7 @@ from tests.support.policies import policy_text
 CONFIG = Config(
     server=ServerConfig(port=0, workers=0, stop_timeout=5.0),
     sequencer=SequencerConfig(linger_ms=0.5),
-    rates=RateConfig(labels="100000/minute", boxes="100000/minute"),
+    rates=RateConfig(*["100000/minute"] * 6),
     auditors=AuditorsConfig("auditors.policy"),
 )
 

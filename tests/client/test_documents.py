@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from nacl.bindings import crypto_box_seal
@@ -18,12 +20,16 @@ from ledger.client.transport import HttpTransport
 from ledger.client.user.account import Account, MemoryVault
 from ledger.client.user.user import User
 from ledger.errors import BadSignature, MalformedInput, NotAccepted, NotForYou, UsageError
-from ledger.format import wire
+from ledger.format import cose, wire
 from ledger.format.bodies import DeviceKind
+from ledger.format.group_boxes import GroupBoxesAnswer
+from ledger.format.keys import EncryptionKey
 from ledger.format.sessions import SHARE_PATH, SessionBox, ShareRequest
+from ledger.format.wire import StatementAnswer, StatementRequest
 from ledger.log.clock import wall_ms
 from ledger.rules.membership import Kind
 from ledger.rules.users import LoudEvent
+from ledger.seal.boxes import seal
 from ledger.seal.stream import PIECE, Sealer, Session
 from tests.client.conftest import Live
 from tests.client.light_world import AUDITED
@@ -105,6 +111,39 @@ async def test_a_group_and_a_group_within_it(live: Live, people: People) -> None
     assert await read_by(live, eve, sealed) == b"findings"
 
 
+async def test_to_read_takes_no_look_at_the_group(
+    live: Live, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-72.8: a box that makes the recipient's key is enough; lies only cost the longer way."""
+    ada, bob = people.ada, people.bob
+    team = await Group.create(ada, {bob.label: MEMBER})
+    async with documents(live, ada) as own:
+        sealed = await own.encrypt(b"hello", groups=[team.label])
+    log, asked = bob.log, list[bytes]()
+    statements = log.statements
+
+    async def counted(request: StatementRequest, signer: cose.Signer) -> StatementAnswer:
+        asked.append(request.group)
+        return await statements(request, signer)
+
+    monkeypatch.setattr(log, "statements", counted)
+    assert await read_by(live, bob, sealed) == b"hello"
+    assert not asked
+    (recipient, box), *_ = (await bob.group_boxes(team.label)).boxes
+    other = EncryptionKey(b"\1" * 32)
+    for boxes in (
+        (),
+        ((other.public, box),),
+        ((recipient, box[:-1] + bytes([box[-1] ^ 1])),),
+        ((recipient, seal(other, recipient)),),
+    ):
+        bob.writer._vault.save(replace(bob.account, group_keys=()))
+        lie = AsyncMock(return_value=GroupBoxesAnswer(boxes))
+        monkeypatch.setattr(log, "group_boxes", lie)
+        assert await read_by(live, bob, sealed) == b"hello"
+        assert asked.pop() == team.label
+
+
 async def test_a_removed_member_reads_nothing_new(live: Live, people: People) -> None:
     ada, bob = people.ada, people.bob
     desk = await Group.create(ada, {bob.label: MEMBER})
@@ -183,7 +222,7 @@ async def test_a_strange_device_of_ones_own_stops_it(live: Live, people: People)
         await User(ada.log, vault).add_device(kind=DeviceKind.ORDINARY)
         with pytest.raises(NotAccepted) as caught:
             await own.encrypt(b"y", [BOB])
-        assert caught.value.names == (ada.label.hex(),)
+        assert caught.value.names == (ADA,)
 
 
 @pytest.mark.parametrize("who", ["nobody@example.org", "closed", "group"])

@@ -13,8 +13,8 @@ import pytest
 from ledger.app import keys
 from ledger.client.replay.replica import Replica
 from ledger.client.replay.session import Log
+from ledger.log.commit import sign_head
 from ledger.log.planner import plan
-from ledger.log.sequencer import sign_head
 from ledger.server.config import AuditorsConfig
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home

@@ -141,10 +141,11 @@ def test_what_is_loud_stays_until_it_is_accepted(policy: Policy) -> None:
     assert (pin.events, pin.user_key_changed, pin.arrived, pin.quiet) == ((), False, (), True)
 
 
-def test_what_is_loud_between_two_audited_states() -> None:
+@pytest.mark.parametrize("kind", [DeviceKind.RECOVERY, DeviceKind.MAIL_RECOVERY])
+def test_what_is_loud_between_two_audited_states(kind: DeviceKind) -> None:
     world = LightWorld.make()
     ada, label = world.ada, world.ada.label
-    recovery = ada.add(world.log.anchor, ada.device(kind=DeviceKind.RECOVERY))
+    recovery = ada.add(world.log.anchor, ada.device(kind=kind))
     world.admit(recovery.raw)
     seen = len(world.tellers) - 1
     by_recovery = recovery.after.add(world.log.anchor, author=2)
@@ -153,7 +154,9 @@ def test_what_is_loud_between_two_audited_states() -> None:
     world.admit(revoked.raw)
     closed = revoked.after.close(world.log.anchor)
     world.admit(closed.raw)
-    held = world.held(world.ask(label, policy=AUDITED, teller=world.tellers[seen]))
+    first = world.ask(label, policy=AUDITED, teller=world.tellers[seen])
+    assert found_in(first)[1].recoverable_by_mail == (kind == DeviceKind.MAIL_RECOVERY)
+    held = world.held(first)
     kinds = []
     for teller in world.tellers[seen + 1 :]:
         _, pin = found_in(world.ask(label, policy=AUDITED, held=held, teller=teller))

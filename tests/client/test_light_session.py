@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger.client.lookups import parts as light_parts
+from ledger.client.lookups import session as light_session
 from ledger.client.lookups.light import verify
 from ledger.client.lookups.pins import Held, LogView, Standing
 from ledger.client.lookups.session import LightLog
@@ -18,7 +19,14 @@ from ledger.client.lookups.trust import Trust
 from ledger.client.policy import Policy
 from ledger.client.user.account import Account, MemoryVault
 from ledger.client.user.user import User
-from ledger.errors import LogMisbehaved, MalformedInput, NotCosigned, Refused, UsageError
+from ledger.errors import (
+    LogMisbehaved,
+    MalformedInput,
+    NotCosigned,
+    Refused,
+    TransportError,
+    UsageError,
+)
 from ledger.format.lookup import Bundle, Mode, Saved
 from ledger.log.clock import wall_ms
 from ledger.rules.users import LoudEvent
@@ -246,6 +254,44 @@ async def test_auditors_settle_what_was_seen(live: Live, people: People) -> None
         assert await log.settle_by(cosigned(first.note, wall_ms(), *AUDITORS[:2])) == first.size
         (left,) = log.trust.unsettled()
         assert left.size > first.size
+
+
+async def test_answers_are_settled_by_themselves(
+    live: Live, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In who asks for long enough; seldom, and whether or not it can be asked."""
+    monkeypatch.setattr(light_session, "SETTLING", 100_000)
+    async with light(live, people.ada.account, policy=WATCHED) as log:
+        later, asked, honest = 0, 0, log._transport.covered
+        log.clock = lambda: wall_ms() + later
+
+        async def covered() -> bytes:
+            nonlocal asked
+            asked += 1
+            return await honest()
+
+        log._transport.covered = covered  # type: ignore[method-assign]
+        await log.lookup("bob@example.org")
+        await live.cover()
+        await log.lookup("bob@example.org")
+        assert (asked, len(log.trust.unsettled()) > 0) == (0, True)
+        first = log.trust.unsettled()[0]
+        later = 101_000
+        await change_key(people.bob)
+        await log.lookup("bob@example.org")
+        assert (asked, first in log.trust.unsettled()) == (1, False)
+        await log.lookup("bob@example.org")
+        assert asked == 1
+        later *= 2
+
+        async def unreachable() -> bytes:
+            raise TransportError("the line broke")
+
+        log._transport.covered = unreachable  # type: ignore[method-assign]
+        await change_key(people.bob)
+        (bob,) = await log.lookup("bob@example.org")
+        assert bob.state == people.bob.state
+        assert log.trust.unsettled()
 
 
 async def test_audited_answers(live: Live, people: People) -> None:

@@ -191,7 +191,7 @@ def test_answers_that_nobody_audits_are_not_kept(world: LightWorld, trust: Trust
 @pytest.mark.parametrize(
     "query",
     [
-        "UPDATE pins SET value = CAST(substr(value, 1, length(value) - 1) || X'00' AS BLOB)",
+        "UPDATE pins SET value = CAST(substr(value, 1, length(value) - 1) || X'FF' AS BLOB)",
         "UPDATE pins SET value = X''",
         "UPDATE meta SET value = substr(value, 1, 9) WHERE name = 'view'",
     ],

@@ -13,16 +13,15 @@ import pytest
 
 from ledger.client.replay.session import Log
 from ledger.client.transport import HttpTransport
-from ledger.client.user import mail_recovery
 from ledger.client.user.account import FileVault, MemoryVault
 from ledger.client.user.mail_recovery import (
     Enrolment,
     MailRecovery,
-    Ticket,
     open_record,
     recover_by_mail,
     seal_record,
 )
+from ledger.client.user.tickets import Ask, Ticket
 from ledger.client.user.user import User
 from ledger.errors import Refused, ReleaseWaits, TransportError, UsageError, WrongSecret
 from ledger.format import recovery as wire
@@ -50,7 +49,7 @@ class Town:
     async def code(self, address: str, count: int) -> str:
         return await self.box.code(address, count)
 
-    def ask(self, address: str, count: int) -> mail_recovery.Ask:
+    def ask(self, address: str, count: int) -> Ask:
         async def answer() -> str:
             return await self.code(address, count)
 
@@ -91,7 +90,7 @@ async def test_the_whole_way(
     device = await town.enrol(ada, live, passphrase=passphrase)
     added = ada.state.device(device)
     assert added
-    assert added.kind == DeviceKind.RECOVERY
+    assert added.kind == DeviceKind.MAIL_RECOVERY
     assert all(one.signing.public != device for one in ada.account.devices)
     vault, place = FileVault(tmp_path / "account"), tmp_path / "recovery"
     async with Log.connect(live.url, live.log_id) as log:
@@ -473,7 +472,7 @@ async def test_a_crash_on_the_way_back(
             await town.box.wait(ADA, 2)
             town.box.mails.pop()
         user = await go()
-        assert [device.kind for device in user.state.devices] == [0, 1, 0]
+        assert [device.kind for device in user.state.devices] == [0, 2, 0]
         assert len(user.account.devices) == 1
 
 
@@ -509,7 +508,7 @@ async def test_a_crash_while_enrolling(
     sent = 0 if path == wire.RECORDS_PATH and not after else 1
     await town.box.wait(ADA, sent)
     device = await town.enrol(ada, live, count=sent + 1)
-    assert [one.kind for one in ada.state.devices] == [0, 1]
+    assert [one.kind for one in ada.state.devices] == [0, 2]
     attempt = await release(live, town, ada, sent + 2)
     (record,) = await claim(town, attempt)
     assert open_record(record, live.token(ADA).secret, None).signing.public == device

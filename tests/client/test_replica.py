@@ -44,8 +44,8 @@ def test_it_is_what_the_log_is(world: World) -> None:
         assert replica.labels() == sorted(log.chains)
         for label in log.chains:
             assert replica.chain(label) == log.chain(label)
-        for key in log.buckets:
-            assert replica.bucket(key) == log.bucket(key)
+        for number in log.leaves:
+            assert replica.leaf(number) == log.leaf(number)
         for size in range(12):
             assert replica.batch_end(size) == log.batch_end(size)
         assert [replica.entry(index) for index in range(9)] == log.entries
@@ -159,9 +159,9 @@ DAMAGES = [
     "UPDATE entries SET link = 2 WHERE leaf = 3",
     "UPDATE chains SET record = zeroblob(200) WHERE label = (SELECT max(label) FROM chains)",
     "DELETE FROM chains WHERE label = (SELECT max(label) FROM chains)",
-    "UPDATE buckets SET record = record || zeroblob(64)",
-    "UPDATE buckets SET record = zeroblob(32)",
-    "DELETE FROM buckets",
+    "UPDATE leaves SET record = record || zeroblob(64)",
+    "UPDATE leaves SET record = zeroblob(32)",
+    "DELETE FROM leaves",
     "UPDATE ends SET root = zeroblob(32) WHERE size = 9",
     "UPDATE ends SET time = time + 1",
     "DELETE FROM ends WHERE size = 9",
@@ -191,9 +191,9 @@ def test_a_file_that_is_no_database(world: World, tmp_path: Path) -> None:
 
 def test_a_newer_version(world: World, path: Path) -> None:
     raw = sqlite3.connect(path, isolation_level=None)
-    raw.execute("PRAGMA user_version = 3")
+    raw.execute("PRAGMA user_version = 4")
     raw.close()
-    with pytest.raises(StoreError, match="version 3"):
+    with pytest.raises(StoreError, match="version 4"):
         Replica.open(path, world.actor.log_id)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from ledger.client.documents import HEAD_BYTES, parse_preamble
 from ledger.client.lookups.session import LightLog
 from ledger.client.sdk import Keyroll, Status
 from ledger.errors import DeviceGone, LogMisbehaved, NotAccepted, NotForYou, UsageError, WrongSecret
 from ledger.format.statement import Role
 from ledger.seal.lock import Lock
+from ledger.seal.stream import Session
 from tests.client.conftest import Live
 
 ADA, BOB, EVE = (f"{name}@example.org" for name in ("ada", "bob", "eve"))
@@ -108,15 +110,15 @@ async def test_what_is_to_be_done(live: Live, tmp_path: Path) -> None:
         return Keyroll.open(tmp_path / name, live.url, live.log_id, token=live.token(ADA))
 
     async with opened("laptop") as laptop:
-        assert laptop.status is Status.NEEDS_REGISTRATION
+        assert laptop.status.name == "NEEDS_REGISTRATION"
         await laptop.register(live.token(ADA))
-        assert laptop.status is Status.READY
+        assert laptop.status.name == "READY"
         async with opened("phone") as phone:
-            assert phone.status is Status.NEEDS_VERIFICATION
+            assert phone.status.name == "NEEDS_VERIFICATION"
             await phone.join(await laptop.offer(phone.request()))
-            assert phone.status is Status.READY
+            assert phone.status.name == "READY"
     async with opened("laptop") as laptop:
-        assert laptop.status is Status.READY
+        assert laptop.status.name == "READY"
 
 
 async def test_own_devices_are_no_alarm(live: Live, tmp_path: Path) -> None:
@@ -148,6 +150,62 @@ async def test_evidence_is_kept(
     assert caught.value.__notes__ == [f"what was shown is kept in {kept}"]
 
 
+Doing = Callable[[Keyroll, bytes, bytes], Awaitable[object]]
+DOINGS: list[tuple[str, Doing]] = [
+    ("encrypt", lambda me, sealed, team: me.encrypt(b"x")),
+    ("encrypt to somebody", lambda me, sealed, team: me.encrypt(b"x", users=[BOB])),
+    ("encrypt to a group", lambda me, sealed, team: me.encrypt(b"x", groups=[team])),
+    ("encrypt in a session", lambda me, sealed, team: in_session(me, sealed)),
+    ("decrypt", lambda me, sealed, team: me.decrypt(sealed)),
+    ("decrypt by somebody", lambda me, sealed, team: me.decrypt(sealed, author=BOB)),
+    ("session", lambda me, sealed, team: me.session(sealed)),
+    ("share", lambda me, sealed, team: me.share(sealed, [BOB])),
+    ("lookup", lambda me, sealed, team: me.lookup(BOB)),
+    ("create a group", lambda me, sealed, team: me.create_group({BOB: Role.MEMBER})),
+    ("create an empty group", lambda me, sealed, team: me.create_group({})),
+    ("view a group", lambda me, sealed, team: me.group(team).view()),
+    ("rotate a group", lambda me, sealed, team: me.group(team).rotate()),
+    ("a group's key", lambda me, sealed, team: me.group(team).key(0)),
+    ("a user key", lambda me, sealed, team: me.user.user_key(0)),
+    ("rotate all", lambda me, sealed, team: me.rotate_groups()),
+    ("add a device", lambda me, sealed, team: me.user.add_device()),
+    ("revoke a device", lambda me, sealed, team: me.revoke_device(bytes(32))),
+    ("a code", lambda me, sealed, team: me.recovery_code()),
+    ("refresh", lambda me, sealed, team: me.refresh()),
+]
+HELD = ("a user key",)
+"""What is here already, and takes nobody's answer."""
+
+
+async def in_session(me: Keyroll, sealed: bytes) -> None:
+    preamble = parse_preamble(sealed[:HEAD_BYTES])
+    await me.encrypt(b"x", session=Session(preamble.session, bytes(32)))
+
+
+async def test_whatever_a_revoked_device_does_tells_it(live: Live, tmp_path: Path) -> None:
+    """And none of it blames the log, or somebody else."""
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        team = await ada.create_group({BOB: Role.ADMIN})
+        sealed = await bob.encrypt(b"x", users=[ADA], groups=[team.label])
+        await ada.rotate_groups()
+        gone = [Keyroll.open(tmp_path / ADA, live.url, live.log_id) for _ in DOINGS]
+        async with AsyncExitStack() as stack:
+            places = [await stack.enter_async_context(one) for one in gone]
+            for place in places:
+                await place.lookup(BOB)
+            async with at(live, tmp_path / "new") as new:
+                await new.join(await ada.offer(new.request()))
+                (lost,) = ada.user.devices
+                await new.revoke_device(lost.signing.public)
+            for (name, do), place in zip(DOINGS, places, strict=True):
+                if name in HELD:
+                    await do(place, sealed, team.label)
+                    continue
+                with pytest.raises(DeviceGone):
+                    await do(place, sealed, team.label)
+                assert place.status is Status.GONE, name
+
+
 async def test_who_revokes_a_device_rotates_their_groups(live: Live, tmp_path: Path) -> None:
     """At once, so that others may go on sealing to them; the device reads nothing of it."""
     async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
@@ -160,6 +218,16 @@ async def test_who_revokes_a_device_rotates_their_groups(live: Live, tmp_path: P
         after = await bob.encrypt(b"after", groups=[family.label])
         for sealed in (before, after):
             assert (await ada.decrypt(sealed)).data == (await bob.decrypt(sealed)).data
+
+
+async def test_groups_that_were_only_read_from_are_rotated_too(live: Live, tmp_path: Path) -> None:
+    """Bob was made an admin, and has read something; then he loses a device."""
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB) as bob:
+        family = await ada.create_group({BOB: Role.ADMIN})
+        sealed = await ada.encrypt(b"hello", groups=[family.label])
+        assert (await bob.decrypt(sealed)).data == b"hello"
+        phone = await bob.user.add_device()
+        assert await bob.revoke_device(phone.signing.public) == [family.label]
 
 
 async def test_a_revocation_that_was_interrupted(live: Live, tmp_path: Path) -> None:

@@ -195,6 +195,9 @@ class Meddling:
     async def box(self, request: bytes) -> bytes:
         return await self.box_from(request)
 
+    async def group_boxes(self, request: bytes) -> bytes:
+        return await self.inner.group_boxes(request)
+
     async def statements(self, request: bytes) -> bytes:
         return await self.statements_from(request)
 

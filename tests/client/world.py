@@ -109,6 +109,9 @@ class Server:
     async def box(self, request: bytes) -> bytes:
         raise Refused(404, "no-box", "this server has none")
 
+    async def group_boxes(self, request: bytes) -> bytes:
+        raise Refused(403, "forbidden", "this server has none")
+
     async def statements(self, request: bytes) -> bytes:
         raise Refused(403, "forbidden", "this server shows none")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,21 +11,24 @@ from base64 import b64encode, urlsafe_b64encode
 from binascii import hexlify
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, closing
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import aiosmtplib
 import pytest
 from aiohttp import ClientResponseError, ClientSession
 from aiohttp.test_utils import TestServer
+from aiosmtpd.smtp import SMTP
 from rich.console import Console
 
-from examples.clinic import story
+from examples.clinic.ending import Outcome
 from examples.clinic.portal import Portal
+from examples.clinic.post import Post, mailbox, next_code
 from examples.clinic.records import Records, Role
 from examples.clinic.search import Searched, search
 from examples.clinic.server import Clinic
-from examples.clinic.story import Outcome, play
+from examples.clinic.story import play
+from examples.clinic.teller import refused, same
 
 ROOT = Path(__file__).resolve().parents[2]
 ADA, BEN, MIA, SAM = (f"{name}@example.org" for name in ("ada", "ben", "mia", "sam"))
@@ -39,8 +44,12 @@ async def test_nothing_leaks(tmp_path: Path) -> None:
     assert len(outcome.secrets) > 60
     assert outcome.unlocked.found >= outcome.secrets
     assert min(outcome.clinic.size, outcome.log.size, outcome.locked.size) > 100_000
+    assert min(outcome.recovery.files, outcome.recovery.size // 10_000) > 2
+    assert len(outcome.kept) == 1
     told = " ".join(words.getvalue().split())
-    assert "ada@patients.example is stopped: added by recovery" in told
+    assert "message to ada@patients.example is stopped: added by recovery" in told
+    assert "letter to ada@patients.example is stopped once more: added by recovery" in told
+    assert "What the service did (asked, begun, given)" in told
     assert f"of {len(outcome.secrets)} secrets" in told
 
 
@@ -54,7 +63,7 @@ def test_the_command() -> None:
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    assert "A way back in" in done.stdout
+    assert "Back by mail" in done.stdout
 
 
 async def test_what_is_not_refused_stops_the_story() -> None:
@@ -65,41 +74,44 @@ async def test_what_is_not_refused_stops_the_story() -> None:
         raise KeyError
 
     with pytest.raises(RuntimeError, match="should have ended with LookupError"):
-        await story.refused(LookupError, quiet())
+        await refused(LookupError, quiet())
     with pytest.raises(KeyError):
-        await story.refused(IndexError, other())
-    assert isinstance(await story.refused(LookupError, other()), KeyError)
+        await refused(IndexError, other())
+    assert isinstance(await refused(LookupError, other()), KeyError)
     with pytest.raises(RuntimeError, match="was read"):
-        story.same(b"one", b"two")
+        same(b"one", b"two")
 
 
 # --- the search
 
 
-def outcome() -> Outcome:
-    nothing, known, secrets = frozenset[bytes](), frozenset({b"known"}), frozenset({SECRET})
-    servers, everything = Searched(1, 1, known), Searched(1, 1, secrets)
-    return Outcome(secrets, known, servers, servers, Searched(1, 1, nothing), everything)
+KNOWN, KEPT = b"an address", b"a number"
+PLACES = ("clinic", "log", "recovery", "post", "locked", "unlocked")
 
 
-@pytest.mark.parametrize("place", ["clinic", "log", "locked"])
+def outcome(**instead: set[bytes]) -> Outcome:
+    """A sound one, but for what was found in some places instead."""
+    nothing = set[bytes]()
+    found = dict(zip(PLACES, ({KNOWN}, {KNOWN}, {KEPT}, {KNOWN}, nothing, {SECRET}), strict=True))
+    places = {name: Searched(1, 1, frozenset(one)) for name, one in (found | instead).items()}
+    return Outcome(frozenset({SECRET}), frozenset({KNOWN}), frozenset({KEPT}), **places)
+
+
+@pytest.mark.parametrize("place", PLACES[:-1])
 def test_a_leak_is_not_sound(place: str) -> None:
-    leak = Searched(1, 1, frozenset({SECRET, b"known"}))
-    leaky = {
-        "clinic": replace(outcome(), clinic=leak),
-        "log": replace(outcome(), log=leak),
-        "locked": replace(outcome(), locked=leak),
-    }[place]
+    leaky = outcome(**{place: {SECRET, KEPT if place == "recovery" else KNOWN}})
     assert outcome().sound
     assert not leaky.sound
     assert leaky.leaked == {SECRET}
 
 
-def test_a_search_that_does_not_work_is_not_sound() -> None:
-    blind = Searched(1, 1, frozenset())
-    assert not replace(outcome(), unlocked=blind).sound
-    assert not replace(outcome(), clinic=blind).sound
-    assert not replace(outcome(), log=blind).sound
+def test_the_recovery_service_knows_no_address() -> None:
+    assert outcome(recovery={KNOWN, KEPT}).leaked == {KNOWN}
+
+
+@pytest.mark.parametrize("place", ["clinic", "log", "recovery", "post", "unlocked"])
+def test_a_search_that_does_not_work_is_not_sound(place: str) -> None:
+    assert not outcome(**{place: set()}).sound
 
 
 @pytest.mark.parametrize("before", [b"", b"1", b"12", b"123"])
@@ -137,6 +149,32 @@ def test_a_short_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="by chance"):
         search(tmp_path, [b"x" * 11])
     assert search(tmp_path, [b"x" * 12]).found == frozenset()
+
+
+# --- the mail provider
+
+
+async def test_mailboxes(tmp_path: Path) -> None:
+    """Each has its own; none lies outside; a code that was seen is not given again."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(Post(tmp_path), hostname="post.example"), "127.0.0.1", 0
+    )
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        for number, to in enumerate((ADA, BEN, ADA, "../../x@y")):
+            mail = f"Subject: a code\r\n\r\n{number:08}\r\n\r\nis your code, not 12345678.\r\n"
+            await aiosmtplib.send(
+                mail,
+                sender="a@b",
+                recipients=[to],
+                hostname="127.0.0.1",
+                port=port,
+                start_tls=False,
+            )
+    assert [await next_code(tmp_path, ADA, seen) for seen in (0, 1)] == ["00000000", "00000002"]
+    assert await next_code(tmp_path, BEN, 0) == "00000001"
+    assert mailbox(tmp_path, "../../x@y").parent == tmp_path
+    assert len(os.listdir(tmp_path)) == 3
 
 
 # --- the clinic's server
@@ -220,4 +258,4 @@ async def anew(desk: Desk, identifier: str, password: str) -> None:
 
 
 async def status(attempt: Awaitable[object]) -> int:
-    return (await story.refused(ClientResponseError, attempt)).status
+    return (await refused(ClientResponseError, attempt)).status

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.practice import Practice, practice_at
 from tests.http.world import Http, Live, served
 
 
@@ -19,3 +20,9 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
 @pytest.fixture
 async def log(live: Live) -> Http:
     return live.http
+
+
+@pytest.fixture
+async def practice(tmp_path: Path) -> AsyncIterator[Practice]:
+    async with practice_at(tmp_path / "log") as found:
+        yield found

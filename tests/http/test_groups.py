@@ -11,6 +11,11 @@ import pytest
 
 from ledger.format import cose, wire
 from ledger.format.cbor import encode
+from ledger.format.group_boxes import (
+    GROUP_BOXES_PATH,
+    GroupBoxesAnswer,
+    GroupBoxesRequest,
+)
 from ledger.format.keys import SigningKey
 from ledger.format.statement import Role, Statement, sign_grant, sign_leave, sign_statement
 from ledger.log.clock import wall_ms
@@ -122,6 +127,31 @@ async def test_a_box_for_a_group_is_for_its_members(ward: Ward) -> None:
     ):
         answer = await ward.box(user, holder, ward.house.label, ward.housed, at)
         assert (answer.status, answer.rule) == (403, "R-72.3")
+
+
+async def test_what_the_newest_blocks_hold_for_one(ward: Ward) -> None:
+    """R-72.8: a member's own boxes, the newest block's first, and nobody else's."""
+
+    async def boxes(user: User, group: Group, caller: User | None = None) -> Answer:
+        asked = GroupBoxesRequest(user.label, group.label).encode()
+        return await ward.ask(GROUP_BOXES_PATH, asked, (caller or user).devices[0].signing)
+
+    rotated = ward.team.update(await ward.log.anchor(), ward.ada, rotate=(ward.ada, ward.bob))
+    await ward.log.admit(rotated)
+    found = GroupBoxesAnswer.decode((await boxes(ward.bob, ward.team)).body).boxes
+    assert [recipient for recipient, _ in found] == [ward.bob.user_key.public] * 2
+    for (_, box), group in zip(found, (rotated.after, ward.team), strict=True):
+        assert open_box(box, ward.bob.user_key, group.encryption.public) == group.encryption
+    admins = GroupBoxesAnswer.decode((await boxes(ward.ada, ward.team)).body).boxes
+    assert len(admins) == 4  # the signing key, too
+    # By the team: its box in the house is not sealed to a key of Bob's.
+    assert GroupBoxesAnswer.decode((await boxes(ward.bob, ward.house)).body).boxes == ()
+    for answer in (
+        await boxes(ward.eve, ward.team),
+        await boxes(ward.bob, ward.team, ward.eve),
+        await boxes(ward.ada, replace(ward.team, label=bytes(32))),
+    ):
+        assert (answer.status, answer.kind, answer.rule) == (403, "forbidden", "R-72.8")
 
 
 async def test_the_key_before_is_for_members(ward: Ward) -> None:

@@ -27,7 +27,7 @@ from ledger.format.checkpoint import Checkpoint
 from ledger.format.note import ED25519, Verifier
 from ledger.log.clock import Clock, wall_ms
 from ledger.log.cosigning import Cosign
-from ledger.log.sequencer import found
+from ledger.log.founding import found
 from ledger.server.config import (
     TEMPLATE,
     Config,

@@ -12,9 +12,11 @@ import pytest
 
 from ledger.errors import StoreFull
 from ledger.log.cosigning import Cosign, SignedTree
+from ledger.log.founding import found
 from ledger.log.pool import CheckPool
 from ledger.log.replay import batches, replay
-from ledger.log.sequencer import Admitted, Sequencer, Verdict, found
+from ledger.log.sequencer import Sequencer
+from ledger.log.waiting import Admitted, Verdict
 from ledger.store.environment import MAP_SIZE
 from ledger.store.lmdb import LmdbStore
 from ledger.store.private import PrivateStore

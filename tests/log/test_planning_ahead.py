@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from ledger.format.statement import Role
 from ledger.log.admission import Submission, VettedBatch
 from ledger.log.commit import Commit
 from ledger.log.planner import Admission
-from ledger.log.sequencer import Admitted, Settings
+from ledger.log.sequencer import Settings
+from ledger.log.waiting import Admitted
 from ledger.rules.membership import Kind
 from ledger.store.port import Store
 from tests.log.test_sequencer import Between
@@ -113,24 +115,33 @@ def test_a_batch_begun_ahead_is_closed_only_on_what_it_was_begun_for() -> None:
 
 @dataclass
 class Gate:
-    """Holds up what is written, until it is opened; `early` is what was planned meanwhile."""
+    """Holds up what is written, until it is opened; `early` is what was planned meanwhile.
+
+    It stands for the disk, or if it is `filling`, for the transaction that is made ready for it.
+    """
 
     entered: threading.Event = field(default_factory=threading.Event)
     opened: threading.Event = field(default_factory=threading.Event)
     failure: Exception | None = None
+    filling: bool = False
     early: list[bytes] = field(default_factory=list)
 
     def wrap(self, store: Store) -> Store:
         gate = self
 
         class Held(Between):
-            def perform(self, commit: Commit, note: bytes) -> None:
+            def perform(
+                self, commit: Commit, note: bytes, syncing: Callable[[], None] | None = None
+            ) -> None:
+                assert syncing
                 gate.entered.set()
+                if not gate.filling:
+                    syncing()
                 gate.opened.wait(10)
                 failure, gate.failure = gate.failure, None
                 if failure:
                     raise failure
-                super().perform(commit, note)
+                super().perform(commit, note, syncing)
 
         return Held(store)
 
@@ -167,6 +178,24 @@ async def test_the_next_batch_is_admitted_while_one_is_written(tmp_path: Path, g
         assert {verdict.index for verdict in verdicts} == {2, 4, 5}
         assert [batch.blocks for batch in log.batches] == [1, 2]
         assert await log.admit(*people) == verdicts
+
+
+async def test_nothing_is_planned_beside_a_transaction_that_is_filled(
+    tmp_path: Path, gate: Gate
+) -> None:
+    """Its thread would wait for the interpreter at every record."""
+    gate.filling = True
+    async with running(tmp_path / "log", wrap=gate.wrap) as log:
+        people = [log.user(name) for name in ("ada", "bob", "carol")]
+        asked = [asyncio.create_task(log.submit(people[0]))]
+        await until(gate.entered.is_set)
+        asked += [asyncio.create_task(log.submit(one)) for one in people[1:]]
+        await until(lambda: len(log.sequencer._ready) == 2)
+        await asyncio.sleep(0.01)
+        assert gate.early == []
+        gate.opened.set()
+        verdicts = [verdict for (verdict,) in await asyncio.gather(*asked)]
+        assert {verdict.index for verdict in verdicts if isinstance(verdict, Admitted)} == {2, 4, 5}
 
 
 async def test_what_was_admitted_ahead_survives_a_full_disk(tmp_path: Path, gate: Gate) -> None:

@@ -28,9 +28,11 @@ from ledger.format.identity import Opening
 from ledger.format.wire import Submission
 from ledger.log.commit import Commit
 from ledger.log.cosigning import SignedTree
+from ledger.log.founding import found
 from ledger.log.planner import View
 from ledger.log.pool import CheckPool
-from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, found
+from ledger.log.sequencer import Sequencer, Settings
+from ledger.log.waiting import Admitted, Verdict
 from ledger.store.lmdb import LmdbStore
 from ledger.store.port import Held, Lookup, Reader, Staged, Store
 from ledger.store.private import PrivateStore
@@ -293,8 +295,10 @@ class Between:
     def close(self) -> None:
         self._store.close()
 
-    def perform(self, commit: Commit, note: bytes) -> None:
-        self._around("perform", lambda: self._store.perform(commit, note))
+    def perform(
+        self, commit: Commit, note: bytes, syncing: Callable[[], None] | None = None
+    ) -> None:
+        self._around("perform", lambda: self._store.perform(commit, note, syncing))
 
     def stage(self, commit: Commit) -> None:
         self._around("stage", lambda: self._store.stage(commit))

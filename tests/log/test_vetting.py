@@ -8,11 +8,11 @@ from ledger.errors import RuleViolation
 from ledger.format import wire
 from ledger.format.bodies import Limits
 from ledger.format.statement import Role
-from ledger.log.admission import plan_vetted
 from ledger.rules.membership import Kind, Membership
 from tests.support.actors import NOW, LogActor, User, Written, seed
 from tests.support.groups import Group, Member
 from tests.support.memory import MemoryLog
+from tests.support.vetting import plan_vetted
 
 FOUNDING = LogActor.make(limits=Limits(max_members=1_000))
 

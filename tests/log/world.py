@@ -18,8 +18,10 @@ from ledger.format.wire import Submission
 from ledger.log.clock import Clock
 from ledger.log.commit import Head
 from ledger.log.cosigning import Cosign
+from ledger.log.founding import found
 from ledger.log.pool import CheckPool
-from ledger.log.sequencer import Admitted, Sequencer, Settings, Verdict, Written, found
+from ledger.log.sequencer import Sequencer, Settings, Written
+from ledger.log.waiting import Admitted, Verdict
 from ledger.store.lmdb import LmdbStore
 from ledger.store.port import Store
 from ledger.store.private import PrivateStore

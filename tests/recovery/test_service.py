@@ -10,10 +10,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from ledger import localfile
 from ledger.errors import UsageError
 from ledger.format import recovery as wire
+from ledger.recovery import attempts, halves, records
 from ledger.recovery import config as configs
-from ledger.recovery import records
 from ledger.recovery.config import Config, MailConfig, ServerConfig, parse
 from ledger.recovery.runtime import config_of, make, serving
 
@@ -73,7 +74,7 @@ async def test_manners(tmp_path: Path) -> None:
         assert await post(wire.CODES_PATH, code) == (403, "wrong-code")
         assert await post(wire.CLAIMS_PATH, claim) == (404, "not-found")
         assert await post(wire.CODES_PATH, code + b"\0") == (400, "malformed")
-        assert await post(wire.CODES_PATH, bytes(5_000)) == (413, "too-large")
+        assert await post(wire.CODES_PATH, bytes(20_000)) == (413, "too-large")
         assert await post("/v1/recovery/other", code) == (404, "not-found")
         plain = {"Content-Type": "text/plain"}
         assert await post(wire.CODES_PATH, code, **plain) == (415, "media-type")
@@ -85,13 +86,15 @@ async def test_manners(tmp_path: Path) -> None:
         assert seen == {(403, "wrong-code"), (429, "too-many")}
 
 
-async def test_one_process_at_a_time(tmp_path: Path) -> None:
+async def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(localfile, "_WAIT", 0.1)
     make(tmp_path / "service")
     async with serving(tmp_path / "service", CONFIG):
         with pytest.raises(UsageError, match="another process"):
-            records.Records.open(tmp_path / "service" / "records.db", bytes(32))
+            attempts.Attempts.open(tmp_path / "service" / "records.db", bytes(32))
 
 
 def test_the_examples() -> None:
-    assert doctest.testmod(records).failed == 0
+    for module in (attempts, records, halves):
+        assert doctest.testmod(module).failed == 0
     assert doctest.testmod(configs).failed == 0

@@ -23,7 +23,7 @@ from dataclasses import replace
 from ledger.errors import BadSignature, MalformedInput, RuleViolation
 from ledger.format import block
 from ledger.format.statement import Statement
-from ledger.log.admission import check_private, plan_vetted
+from ledger.log.admission import check_private
 from ledger.log.planner import Admission, Batch, plan
 from ledger.rules import membership
 from ledger.rules.context import Context, Outcome
@@ -32,6 +32,7 @@ from ledger.store.port import PrivateItem
 from tests.rules.auditor import Auditor
 from tests.support.actors import Written
 from tests.support.groups import Group
+from tests.support.vetting import plan_vetted
 from tests.vectors.case import Judgement
 from tests.vectors.groups_by_ledger import Resolved
 from tests.vectors.world import World

@@ -36,19 +36,15 @@ class Both:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self._ledger = ledger.Directory()
-        self._buckets: dict[bytes, bytes] = {}
+        self._records: dict[int, bytes] = {}
         self._slots: dict[str, bytes] = {}
         self._verifier = verifier.Directory(self._slots)
 
     def set(self, changes: Values) -> None:
         """Both take these in, and have the root of a rebuild from nothing."""
         self.values |= changes
-        update = self._ledger.plan(changes.items(), self._buckets.get)
-        for key, record in update.writes.items():
-            if record is None:
-                self._buckets.pop(key, None)
-            else:
-                self._buckets[key] = record
+        update = self._ledger.plan(changes.items(), self._records.__getitem__)
+        self._records |= update.writes
         self._ledger.apply(update)
         leaves = {label: verifier.leaf(label, value) for label, value in changes.items()}
         expected = directory_root(self.values)
@@ -58,9 +54,11 @@ class Both:
     def check_rebuilt(self) -> None:
         """From nothing at once, and from the rows that were kept: the same root."""
         expected = directory_root(self.values)
-        nothing: dict[bytes, bytes] = {}
-        again = ledger.Directory().plan(self.values.items(), nothing.get)
-        assert again.root == ledger.Directory.load(self._buckets.items()).root == expected
+        records = self._records
+        again = ledger.Directory().plan(self.values.items(), records.__getitem__)
+        ascending = [records[number] for number in range(len(records))]
+        loaded = ledger.Directory.load(ascending, records.__getitem__)
+        assert again.root == loaded.root == expected
         rows = [(key, row) for key, row in self._slots.items() if len(key) == 4]
         assert verifier.Directory(self._slots, rows).root() == expected
         assert judge_directory(self.values.items()) == expected

@@ -79,13 +79,13 @@ class Town(RuleBasedStateMachine):
         if self.offered(written, model, "create", adding=False):
             self.models[number] = model
 
-    @rule(number=people, author=places, recovery=st.booleans())
+    @rule(number=people, author=places, kind=st.sampled_from(DeviceKind))
     @precondition(lambda self: self.users)
-    def add(self, number: int, author: int, recovery: bool) -> None:
+    def add(self, number: int, author: int, kind: DeviceKind) -> None:
         found = self.open(number)
         if found:
             user, model = found
-            device = user.device(kind=DeviceKind(int(recovery)))
+            device = user.device(kind=kind)
             written = user.add(self.world.anchor, device, author=author % model.devices)
             self.offered(written, model, "add", adding=True)
 
@@ -243,7 +243,7 @@ def check_replay(log: MemoryLog) -> None:
     for batch in batches(log.entries):
         replica.apply(replay(replica, batch))
     seen: list[Any] = [
-        (one.head, one.chains, one.ends, one.links, one.buckets) for one in (log, replica)
+        (one.head, one.chains, one.ends, one.links, one.leaves) for one in (log, replica)
     ]
     assert seen[0] == seen[1]
     assert judge_log(log.entries, log.log_id) == (log.head.root, log.head.directory)

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from ledger.errors import MalformedInput
+from ledger.errors import MalformedInput, StoreError
 from ledger.format import entry
 from ledger.format.block import LOG_LABEL, NO_LOG_ID
 from ledger.log.commit import NO_LINK, Commit, Head
@@ -44,7 +44,8 @@ def test_an_empty_log(store: Store) -> None:
             Frontier(),
             Head().directory,
         )
-        assert view.bucket(b"\0") is None
+        with pytest.raises(StoreError):
+            view.leaf(0)
     assert store.staged() is None
 
 
@@ -141,6 +142,10 @@ def test_tiles_of_three_levels(engine: Engine, store: Store) -> None:
         assert rows == b"".join(hashes_of_level(leaves, level))
 
 
+def store_is_not_read(number: int) -> bytes:
+    raise AssertionError(number)
+
+
 def opaque(store: Store, count: int) -> Commit:
     """A batch of `count` entries of no meaning, the directory root included."""
     with store.view() as view:
@@ -150,7 +155,7 @@ def opaque(store: Store, count: int) -> Commit:
     extension = frontier.extend([leaf_hash(item) for item in data])
     after = Head(extension.after.size, extension.after.root(), NOW, directory.root)
     links = (NO_LINK,) * count
-    update = directory.plan([], lambda key: None)
+    update = directory.plan([], store_is_not_read)
     return Commit(head, after, tuple(data), links, extension, {}, update)
 
 

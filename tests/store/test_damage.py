@@ -216,7 +216,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     ),
     "piece": (remove(layout.HASHES, last_piece), "has lost tile/0/000"),
     "batch": (set_record(layout.BATCHES, lambda head: u64(head.size), flipped(0)), WRONG_BATCH),
-    "bucket": (remove_first(layout.BUCKETS), "the directory is not the head's"),
+    "leaves": (remove_first(layout.LEAVES), "has lost the directory's leaf 0"),
 }
 
 

@@ -21,7 +21,7 @@ def check_all(
 
 
 def test_it_does_not_move(store: Store, crowd: Crowd) -> None:
-    """Old labels change, new ones come between them, buckets split: all beside it."""
+    """Old labels change, new ones come between them, buckets of the trie split: all beside it."""
     kept: list[tuple[Held, list[bytes], dict[bytes, Standing]]] = []
     for count in (1, 30, 200, 30):
         grow(store, crowd, count)

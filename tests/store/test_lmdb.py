@@ -121,7 +121,7 @@ def test_by_two_processes(path: Path, store: LmdbStore) -> None:
 
 def test_another_kind_of_database(tmp_path: Path, store: LmdbStore, path: Path) -> None:
     store.close()
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="is not a 'keyroll private store"):
         PrivateStore(path)
     lmdb.open(str(tmp_path / "other"), lib_version=0).close()
     with pytest.raises(StoreError, match="cannot be opened"):
@@ -132,10 +132,14 @@ def test_another_kind_of_database(tmp_path: Path, store: LmdbStore, path: Path) 
         LmdbStore(tmp_path / "text")
 
 
-def test_another_format(path: Path) -> None:
-    Environment(path, "keyroll log 2", layout.TABLES, create=True).close()
-    with pytest.raises(StoreError, match="is not a 'keyroll log 1'"):
-        LmdbStore(path)
+@pytest.mark.parametrize("number", [1, 3])
+def test_another_format(path: Path, number: int) -> None:
+    """An older one, whose tables were others, and a newer one."""
+    tables = ("entries", "hashes", "chains", "buckets", "batches")
+    Environment(path, f"keyroll log {number}", tables, create=True).close()
+    for check in (True, False):
+        with pytest.raises(StoreError, match="is not a 'keyroll log 2'"):
+            LmdbStore(path, check=check)
 
 
 def test_the_other_bundled_format(path: Path) -> None:

@@ -185,20 +185,20 @@ def test_a_commit_between_snapshot_and_paths(
 def test_a_directory_that_is_not_the_heads(log: LmdbStore, crowd: Crowd) -> None:
     """It would be a bug of ours; no proof is made of it."""
     with log.view() as view:
-        update = view.directory.plan([(STRANGERS[0], bytes(32))], view.bucket)
+        update = view.directory.plan([(STRANGERS[0], bytes(32))], view.leaf)
     log._memory.directory.apply(update)
     with pytest.raises(StoreError, match="not the head's"), log.lookup([LOG_LABEL]):
         pass
 
 
 def test_records_that_do_not_fit_the_directory(log: LmdbStore, crowd: Crowd) -> None:
-    """Another chain, a lost chain, a lost bucket: sentences, and no proofs."""
+    """Another chain, a lost chain, a lost leaf: sentences, and no proofs."""
     label = crowd.users[0].label
     chain = log_chain(log, label)
-    key = _bucket_key(log, label)
+    key = _leaves_key(log, label)
     spoilt = {
         layout.CHAINS: (label, Chain(9, sha256(b"").digest(), chain.state, chain.encoded).record()),
-        layout.BUCKETS: (key, None),
+        layout.LEAVES: (key, None),
     }
     for table, (where, record) in spoilt.items():
         with log._environment.write() as transaction:
@@ -206,7 +206,7 @@ def test_records_that_do_not_fit_the_directory(log: LmdbStore, crowd: Crowd) -> 
             assert whole
             if record:
                 transaction.put(table, [(where, record)])
-        with log.lookup([label]) as reader, pytest.raises(StoreError, match=r"damaged|lost"):
+        with pytest.raises(StoreError, match=r"damaged|lost"), log.lookup([label]) as reader:
             reader.standing(label)
         with log._environment.write() as transaction:
             transaction.put(table, [(where, whole)])
@@ -220,11 +220,11 @@ def log_chain(log: LmdbStore, label: bytes) -> Chain:
     return chain
 
 
-def _bucket_key(log: LmdbStore, label: bytes) -> bytes:
+def _leaves_key(log: LmdbStore, label: bytes) -> bytes:
     with log.view() as view:
-        update = view.directory.plan([(label, bytes(32))], view.bucket)
-    (key,) = update.writes
-    return key
+        update = view.directory.plan([(label, bytes(32))], view.leaf)
+    (number,) = update.writes
+    return layout.u64(number // layout.LEAF_GROUP)
 
 
 def _size(log: LmdbStore) -> int:

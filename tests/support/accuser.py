@@ -218,13 +218,15 @@ def directory_of(told: Mapping[bytes, Told]) -> bytes:
     return _planned(told)[0].root
 
 
-def _planned(told: Mapping[bytes, Told]) -> tuple[Directory, dict[bytes, bytes | None]]:
-    directory, nothing = Directory(), dict[bytes, bytes]()
-    update = directory.plan([(label, one.value) for label, one in told.items()], nothing.get)
+def _planned(told: Mapping[bytes, Told]) -> tuple[Directory, dict[int, bytes]]:
+    directory, nothing = Directory(), dict[int, bytes]()
+    values = [(label, one.value) for label, one in told.items()]
+    update = directory.plan(values, nothing.__getitem__)
     directory.apply(update)
     return directory, update.writes
 
 
 def _proof(label: bytes, told: Mapping[bytes, Told]) -> Proof:
-    directory, buckets = _planned(told)
-    return prove(label, directory.path(label, buckets.get), lambda other: told[other].value)
+    directory, records = _planned(told)
+    path = directory.path(label, records.__getitem__)
+    return prove(label, path, lambda other: told[other].value)

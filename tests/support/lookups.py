@@ -104,7 +104,7 @@ class Teller:
     openings: Mapping[bytes, Opening] = field(default_factory=dict)
     auditors: Sequence[Auditor] = ()
     last_told: bytes | None = None
-    _buckets: dict[bytes, bytes | None] = field(default_factory=dict, init=False)
+    _records: dict[int, bytes] = field(default_factory=dict, init=False)
 
     @classmethod
     def honest(
@@ -160,11 +160,11 @@ class Teller:
 
     @cached_property
     def directory(self) -> Directory:
-        directory, nothing = Directory(), dict[bytes, bytes]()
+        directory, nothing = Directory(), dict[int, bytes]()
         values = ((label, told.value) for label, told in self.told.items())
-        update = directory.plan(values, nothing.get)
+        update = directory.plan(values, nothing.__getitem__)
         directory.apply(update)
-        self._buckets = update.writes
+        self._records = update.writes
         return directory
 
     @cached_property
@@ -185,8 +185,8 @@ class Teller:
         return tuple(consistency_proof(old, self.size, self._extension.read))
 
     def proof(self, label: bytes) -> Proof:
-        directory = self.directory  # which fills the buckets
-        path = directory.path(label, self._buckets.get)
+        directory = self.directory  # which fills the records
+        path = directory.path(label, self._records.__getitem__)
         return prove(label, path, lambda other: self.told[other].value)
 
     # --- the answer

@@ -36,7 +36,7 @@ class MemoryLog:
         self.entries: list[bytes] = []
         self.links: list[int] = []
         self.chains: dict[bytes, Chain] = {}
-        self.buckets: dict[bytes, bytes] = {}
+        self.leaves: dict[int, bytes] = {}
         self.ends: dict[int, tuple[bytes, int]] = {}
         if first is not None:
             self.admit([first], now)
@@ -52,8 +52,8 @@ class MemoryLog:
     def batch_end(self, size: int) -> tuple[bytes, int] | None:
         return self.ends.get(size)
 
-    def bucket(self, key: bytes) -> bytes | None:
-        return self.buckets.get(key)
+    def leaf(self, number: int) -> bytes:
+        return self.leaves[number]
 
     def blocks_of(self, label: bytes) -> list[int]:
         """The leaf indices of a chain's blocks, ascending."""
@@ -93,10 +93,6 @@ class MemoryLog:
         self.links += commit.links
         self.chains |= commit.chains
         self.ends[commit.after.size] = commit.after.root, commit.after.time
-        for key, record in commit.directory.writes.items():
-            if record is None:
-                self.buckets.pop(key, None)
-            else:
-                self.buckets[key] = record
+        self.leaves |= commit.directory.writes
         self.head, self.frontier = commit.after, commit.frontier
         self.directory.apply(commit.directory)

@@ -64,6 +64,24 @@ def test_a_life(log: tuple[MemoryLog, LogActor]) -> None:
     assert len(memory_log.blocks_of(written.after.label)) == 7
 
 
+@pytest.mark.parametrize("kind", DeviceKind)
+def test_what_a_recovery_device_does_is_loud(
+    log: tuple[MemoryLog, LogActor], kind: DeviceKind
+) -> None:
+    """50-rules, events 2 and 3: whichever of the kinds it is, but not an ordinary one."""
+    memory_log, actor = log
+    ada = User.create(actor, "ada@example.org", memory_log.anchor)
+    admitted(memory_log, ada)
+    kit = ada.after.add(memory_log.anchor, ada.after.device(kind=kind))
+    assert admitted(memory_log, kit).outcome.events == ()
+    by_kit = kit.after.add(memory_log.anchor, author=1)
+    loud = kind != DeviceKind.ORDINARY
+    added = admitted(memory_log, by_kit).outcome.events
+    assert added == ((LoudEvent.ADDED_BY_RECOVERY,) if loud else ())
+    revoked = admitted(memory_log, by_kit.after.revoke(memory_log.anchor, 1)).outcome.events
+    assert revoked == ((LoudEvent.RECOVERY_REVOKED,) if loud else ())
+
+
 def test_the_old_user_key_is_sealed_to_the_new(log: tuple[MemoryLog, LogActor]) -> None:
     memory_log, actor = log
     before = User.create(actor, "ada@example.org", memory_log.anchor).after

@@ -18,7 +18,6 @@ from ledger.tree.directory import (
     LABEL_BITS,
     Directory,
     Update,
-    bucket_key,
     leaf,
     node,
 )
@@ -50,29 +49,36 @@ batches = st.lists(st.dictionaries(labels, values, max_size=12), max_size=6)
 
 
 class Store:
-    """A directory and the buckets that a store keeps for it."""
+    """A directory and the records that a store keeps for it."""
 
     def __init__(self) -> None:
         self.directory = Directory()
-        self.buckets: dict[bytes, bytes] = {}
+        self.records: dict[int, bytes] = {}
         self.values: Values = {}
 
     def plan(self, changes: Mapping[bytes, bytes]) -> Update:
-        return self.directory.plan(changes.items(), self.buckets.get)
+        return self.directory.plan(changes.items(), self.records.__getitem__)
 
     def commit(self, changes: Mapping[bytes, bytes]) -> Update:
         update = self.plan(changes)
-        for key, record in update.writes.items():
-            if record is None:
-                self.buckets.pop(key, None)
-            else:
-                self.buckets[key] = record
+        self.records |= update.writes
         self.directory.apply(update)
         self.values |= changes
         return update
 
     def reload(self) -> None:
-        self.directory = Directory.load(self.buckets.items())
+        ascending = [self.records[number] for number in range(len(self.records))]
+        self.directory = Directory.load(ascending, self.records.__getitem__)
+
+    def nodes(self) -> int:
+        """How many the trie has, buckets among them."""
+        return len(self.directory._below)
+
+    def buckets(self) -> list[list[bytes]]:
+        """The labels in each bucket."""
+        read, below = self.records.__getitem__, self.directory._below
+        ends = (number for number, first in enumerate(below) if first < 0)
+        return [[one[0] for one in self.directory._leaves(number, read)] for number in ends]
 
 
 def filled(changes: Iterable[Mapping[bytes, bytes]]) -> Store:
@@ -83,19 +89,14 @@ def filled(changes: Iterable[Mapping[bytes, bytes]]) -> Store:
 
 
 def check(store: Store) -> None:
-    """Root, buckets and labels are those of a rebuild from nothing."""
+    """Root and labels are those of a rebuild from nothing; each label has a number and a bucket."""
     assert store.directory.root == directory_root(store.values)
-    kept = {
-        record[at : at + 32]: record[at + 32 : at + 64]
-        for record in store.buckets.values()
-        for at in range(32, len(record), 64)
-    }
-    assert kept == {label: leaf(label, value) for label, value in store.values.items()}
-    for key, record in store.buckets.items():
-        names = [record[at : at + 32] for at in range(32, len(record), 64)]
-        assert names == sorted(names)
-        assert 1 <= len(names) <= BUCKET
-        assert {bucket_key(name, key[-1]) for name in names} == {key}
+    expected = {label: leaf(label, value) for label, value in store.values.items()}
+    assert {record[:32]: record[32:] for record in store.records.values()} == expected
+    assert sorted(store.records) == list(range(len(expected)))
+    buckets = store.buckets()
+    assert all(len(bucket) <= BUCKET for bucket in buckets)
+    assert sorted(label for bucket in buckets for label in bucket) == sorted(expected)
 
 
 def test_small_ones_by_hand() -> None:
@@ -128,7 +129,7 @@ def test_any_split_into_batches_gives_one_root(split: list[Values]) -> None:
 def test_the_order_within_a_batch_is_no_matter(batch: Values, random: Random) -> None:
     shuffled = list(batch.items())
     random.shuffle(shuffled)
-    assert filled([dict(shuffled)]).buckets == filled([dict(sorted(batch.items()))]).buckets
+    assert filled([dict(shuffled)]).records == filled([dict(sorted(batch.items()))]).records
 
 
 @pytest.mark.parametrize("depth", range(0, LABEL_BITS, 5))
@@ -147,8 +148,8 @@ def test_ground_labels_split_and_stay_few() -> None:
     for split in ([batch], [{label: value} for label, value in batch.items()]):
         store = filled(split)
         check(store)
-        assert all(key[-1] > 200 for key in store.buckets)
-        assert len(store.buckets) <= len(batch)
+        assert 2 * 200 < store.nodes() <= 2 * (256 + len(batch))
+        assert len(store.buckets()) <= len(batch)
 
 
 @ROUNDS
@@ -158,8 +159,9 @@ def test_a_reloaded_directory_goes_on_alike(split: list[Values], more: Values) -
     twin = filled(split)
     twin.reload()
     assert twin.directory.root == store.directory.root
+    assert store.nodes() == twin.nodes()
     assert store.commit(more).root == twin.commit(more).root
-    assert store.buckets == twin.buckets
+    assert store.records == twin.records
     check(twin)
 
 
@@ -167,9 +169,9 @@ def test_a_reloaded_directory_goes_on_alike(split: list[Values], more: Values) -
 @given(batches, st.dictionaries(labels, values, min_size=1, max_size=12))
 def test_a_plan_changes_nothing(split: list[Values], more: Values) -> None:
     store = filled(split)
-    before, kept = store.directory.root, dict(store.buckets)
+    before, kept = store.directory.root, dict(store.records)
     first = store.plan(more)
-    assert (store.directory.root, store.buckets) == (before, kept)
+    assert (store.directory.root, store.records) == (before, kept)
     assert store.plan(more) == first
     check(store)
 
@@ -180,7 +182,7 @@ def test_after_a_failed_commit_another_succeeds(
     split: list[Values], lost: Values, kept: Values
 ) -> None:
     store = filled(split)
-    store.plan(lost)  # the store's transaction failed: neither buckets nor memory moved
+    store.plan(lost)  # the store's transaction failed: neither records nor memory moved
     store.commit(kept)
     check(store)
     store.commit(lost)
@@ -189,24 +191,14 @@ def test_after_a_failed_commit_another_succeeds(
 
 def test_records_of_a_damaged_store_are_refused() -> None:
     store = filled([{seed(number): seed("value", number) for number in range(40)}])
-    key, record = next(iter(store.buckets.items()))
-    inside = bucket_key(record[32:64], key[-1] + 1)
-    for more in ((inside, record), (bytes((0,)), record)):
-        with pytest.raises(StoreError, match="overlap"):
-            Directory.load([*store.buckets.items(), more])
-    label, store.buckets[key] = record[32:64], record[:-1]
-    with pytest.raises(StoreError, match="damaged"):
-        store.plan({label: seed("new")})
-
-
-@given(labels, st.integers(0, LABEL_BITS - 1))
-def test_bucket_keys_are_prefixes(label: bytes, depth: int) -> None:
-    key = bucket_key(label, depth)
-    assert key[-1] == depth
-    spelled = naive.bits(key[:-1])
-    assert spelled[:depth] == naive.bits(label)[:depth]
-    assert set(spelled[depth:]) <= {"0"}
-    assert len(key) == (depth + 7) // 8 + 1
+    record = store.records[7]
+    store.records[40] = record
+    with pytest.raises(StoreError, match="twice"):
+        store.reload()
+    for damaged in (record[:-1], record + b"x", b""):
+        store.records[40] = damaged
+        with pytest.raises(StoreError, match="damaged"):
+            store.reload()
 
 
 @pytest.mark.parametrize("example", [module, naive])
@@ -216,8 +208,9 @@ def test_examples(example: object) -> None:
 
 def test_a_change_planned_on_another_state_is_refused() -> None:
     directory = Directory()
-    first = directory.plan([(bytes(32), b"v" * 32)], lambda key: None)
-    second = directory.plan([(b"\x01" * 32, b"v" * 32)], lambda key: None)
+    nothing: dict[int, bytes] = {}
+    first = directory.plan([(bytes(32), b"v" * 32)], nothing.__getitem__)
+    second = directory.plan([(b"\x01" * 32, b"v" * 32)], nothing.__getitem__)
     directory.apply(first)
     for stale in (first, second):
         with pytest.raises(StoreError):

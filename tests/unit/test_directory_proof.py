@@ -31,7 +31,7 @@ VALUE = seed("value")
 
 
 def proof_of(store: Store, label: bytes) -> Proof:
-    path = store.directory.path(label, store.buckets.get)
+    path = store.directory.path(label, store.records.__getitem__)
     return prove(label, path, store.values.__getitem__)
 
 

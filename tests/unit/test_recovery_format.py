@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from ledger.errors import MalformedInput
 from ledger.format import recovery as wire
 from ledger.format.recovery import Event, Held, Method, Slot, Watched, What
+from tests.support.mangled import changed, values
 
 A, B = b"a" * 32, b"b" * 32
 SLOT = Slot(A, "ada@example.org", B, Method.PASSPHRASE)
@@ -27,25 +27,6 @@ KINDS: list[Any] = [
     wire.EventsRequest((A, B)),
     wire.EventsAnswer((None, Watched(Method.MAIL, 7, (Event(What.GIVEN, 8, A),)))),
 ]
-
-values = st.one_of(
-    st.integers(0, 5),
-    st.just(2**64 - 1),
-    st.binary(max_size=40),
-    st.binary(min_size=32, max_size=32),
-    st.text(max_size=10),
-    st.none(),
-    st.booleans(),
-    st.lists(st.binary(max_size=2), max_size=3),
-)
-
-
-def changed(value: Any, pick: Callable[[int], int], new: Any) -> Any:
-    """`value` with one part of it, at any depth, replaced."""
-    if not isinstance(value, list) or not value or not pick(3):
-        return new
-    place = pick(len(value))
-    return [*value[:place], changed(value[place], pick, new), *value[place + 1 :]]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Iterable
 from contextlib import suppress
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import MalformedInput
+from ledger.store.layout import tile_rows
 from ledger.tree import tiles
 from ledger.tree.merkle import (
     MAX_SIZE,
@@ -20,6 +22,7 @@ from ledger.tree.merkle import (
     inclusion_proof,
     inclusion_ranges,
     leaf_hash,
+    perfect_nodes,
     root_of,
     verify_consistency,
     verify_inclusion,
@@ -38,8 +41,6 @@ from ledger.tree.tiles import (
     tile_hashes,
     tile_of,
     tile_width,
-    tile_writes,
-    tiles_for,
 )
 
 LARGE = 70_000
@@ -50,23 +51,22 @@ widths = st.integers(1, 256)
 
 
 class Shelf:
-    """A store of tiles as small as it can be: the widest of each place, and a count of reads."""
+    """A store of tiles as small as it can be: each level's hashes in a row, and what was read."""
 
     def __init__(self) -> None:
         self.frontier = Frontier()
-        self.widest: dict[tuple[int, int], bytes] = {}
+        self.hashes: dict[int, bytearray] = {}
         self.asked: list[Tile] = []
 
     def read(self, tile: Tile) -> bytes:
         self.asked.append(tile)
-        return self.widest[tile.level, tile.index][: 32 * tile.width]
+        return bytes(self.hashes[tile.level][8192 * tile.index :][: 32 * tile.width])
 
-    def append(self, leaves: list[bytes]) -> dict[Tile, bytes]:
+    def append(self, leaves: list[bytes]) -> None:
         extension = self.frontier.extend(leaves)
-        writes = tile_writes(extension, self.read)
+        for level, row in tile_rows(extension.rows):
+            self.hashes.setdefault(level, bytearray()).extend(b"".join(row))
         self.frontier = extension.after
-        self.widest.update({(tile.level, tile.index): data for tile, data in writes.items()})
-        return writes
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,11 @@ def defined(tile: Tile) -> bytes:
         root_of(LEAVES[(first + i) * span : (first + i + 1) * span]) for i in range(tile.width)
     ]
     return b"".join(roots)
+
+
+def tiles_for(ranges: Iterable[range], size: int) -> set[Tile]:
+    """The tiles of the tree of `size` that a proof over `ranges` is computed from."""
+    return {tile_of(node, size) for leaves in ranges for node in perfect_nodes(leaves)}
 
 
 def test_the_module_example_holds() -> None:
@@ -263,9 +268,9 @@ class TestWrites:
 
     def test_every_tile_of_the_large_tree_is_as_defined(self, shelf: Shelf) -> None:
         everything = list(new_tiles(0, LARGE))
-        assert {(tile.level, tile.index) for tile in everything} == set(shelf.widest)
+        assert {tile.level for tile in everything} == set(shelf.hashes)
         for tile in everything:
-            assert shelf.widest[tile.level, tile.index] == defined(tile)
+            assert shelf.read(tile) == defined(tile)
 
     @settings(max_examples=50, deadline=None)
     @given(st.lists(st.integers(0, 700), max_size=8))
@@ -273,24 +278,20 @@ class TestWrites:
         grown = Shelf()
         for batch in batches:
             old = grown.frontier.size
-            grown.asked.clear()
-            writes = grown.append(LEAVES[old : old + batch])
-            assert list(writes) == list(new_tiles(old, old + batch))
-            assert all(len(data) == 32 * tile.width for tile, data in writes.items())
-            assert len(grown.asked) == len({tile.level for tile in grown.asked}) <= 2
+            grown.append(LEAVES[old : old + batch])
+            assert all(grown.read(tile) == defined(tile) for tile in new_tiles(old, old + batch))
         for tile in new_tiles(0, grown.frontier.size):
-            assert grown.widest[tile.level, tile.index] == defined(tile)
+            assert grown.read(tile) == defined(tile)
 
-    def test_nothing_appended_writes_and_reads_nothing(self, shelf: Shelf) -> None:
-        shelf.asked.clear()
-        assert tile_writes(shelf.frontier.extend([]), shelf.read) == {}
-        assert shelf.asked == []
+    def test_nothing_appended_is_no_new_tile(self) -> None:
+        assert list(new_tiles(LARGE, LARGE)) == []
 
     @pytest.mark.parametrize("wrong", [b"", bytes(32 * 111), bytes(32 * 113), bytes(8192)])
-    def test_an_old_tile_of_another_width_is_refused(self, shelf: Shelf, wrong: bytes) -> None:
-        extension = shelf.frontier.extend(LEAVES[:1])
+    def test_a_tile_of_another_width_than_asked_for_is_refused(self, wrong: bytes) -> None:
+        last = Node(0, LARGE - 1)
+        assert tile_of(last, LARGE).width == 112
         with pytest.raises(MalformedInput, match=r"R-20\.6"):
-            tile_writes(extension, lambda _: wrong)
+            node_reader(LARGE, lambda _: wrong)(last)
 
 
 class TestNodes:

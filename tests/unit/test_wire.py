@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ledger.errors import BadSignature, MalformedInput, RuleViolation
 from ledger.format import cose, wire
 from ledger.format.cbor import encode
+from ledger.format.group_boxes import GroupBoxesAnswer, GroupBoxesRequest
 from ledger.format.identity import Opening
 from ledger.format.wire import (
     BOXES_PATH,
@@ -96,6 +97,14 @@ MESSAGES = {
         lambda data: LabelAnswer.decode(data).encode(),
     ),
     "box-request": Message(REQUEST, lambda data: BoxRequest.decode(data).encode()),
+    "group-boxes-request": Message(
+        GroupBoxesRequest(LOG_ID, LOG_ID).encode(),
+        lambda data: GroupBoxesRequest.decode(data).encode(),
+    ),
+    "group-boxes-answer": Message(
+        GroupBoxesAnswer(((LOG_ID, b"a box"),)).encode(),
+        lambda data: GroupBoxesAnswer.decode(data).encode(),
+    ),
     "box-answer": Message(
         BoxAnswer(2, b"a box", HASHES).encode(), lambda data: BoxAnswer.decode(data).encode()
     ),

@@ -122,8 +122,8 @@ def _consistency(given: Given) -> None:
 
 def _directory(given: Given) -> Output:
     pairs = [(_hex(label), _hex(value)) for label, value in given["pairs"]]
-    nothing: dict[bytes, bytes] = {}
-    update = directory.Directory().plan(pairs, nothing.get)
+    nothing: dict[int, bytes] = {}
+    update = directory.Directory().plan(pairs, nothing.__getitem__)
     return {"root": update.root.hex()}
 
 

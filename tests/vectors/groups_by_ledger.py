@@ -13,7 +13,7 @@ from typing import cast
 from ledger.errors import RuleViolation
 from ledger.format import block, cose, entry
 from ledger.format.statement import Grant, Leave, Statement, verify
-from ledger.log.admission import Submission, check_private, plan_vetted
+from ledger.log.admission import Submission, check_private
 from ledger.log.planner import Batch
 from ledger.log.replay import batches, replay
 from ledger.rules import membership, stale
@@ -23,6 +23,7 @@ from ledger.rules.state import Chain, GroupState
 from ledger.server.groups import Groups
 from ledger.store.port import PrivateStore, Reader
 from tests.support.memory import MemoryLog
+from tests.support.vetting import plan_vetted
 from tests.vectors.case import Given, Output
 
 _hex = bytes.fromhex

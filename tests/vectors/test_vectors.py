@@ -89,6 +89,11 @@ ELSEWHERE = {
     "R-96.2": "tests/client/test_recovery.py",
     "R-96.3": "tests/app/test_enrolment.py",
     **{f"R-96.{number}": "tests/client/test_mail_recovery.py" for number in range(4, 11)},
+    "R-98.1": "tests/client/test_pending.py",
+    **{f"R-98.{number}": "tests/http/test_pending.py" for number in (2, 3, 5, 8)},
+    **{f"R-98.{number}": "tests/recovery/test_halves.py" for number in (4, 6)},
+    "R-98.9": "tests/recovery/test_vouching.py",
+    "R-98.7": "tests/unit/test_pending_format.py",
 }
 """Rules about behaviour, or beyond what bytes can show: the test that covers each, and cites it."""
 

@@ -30,12 +30,14 @@ class World:
     """A log with alice, who has two devices, and bob, who has one; `gone` was alice's."""
 
     log: BuiltLog = field(default_factory=BuiltLog)
+    kind: int = 1
+    """Of alice's second device."""
 
     def __post_init__(self) -> None:
         log = self.log
         self.alice, self.bob = User(log), User(log)
         log.batch(self.alice.create(), self.bob.create())
-        log.batch(self.alice.add(device_kind=1))
+        log.batch(self.alice.add(device_kind=self.kind))
         log.batch(self.alice.add())
         self.gone = self.alice.devices[2]
         self.old_user_key = self.alice.state[7]
@@ -217,6 +219,7 @@ CASES: list[tuple[str, Case, Case]] = [
     ("R-53.1", lambda w: w.alice.reset(user_key=w.alice.state[7]), honest_reset),
     ("R-53.1", lambda w: w.alice.reset(device=device(w, signing=w.gone.signing)), honest_reset),
     ("R-53.2", lambda w: User(w.log).create(device_kind=1), honest_create),
+    ("R-53.2", lambda w: User(w.log).create(device_kind=2), honest_create),
     ("R-53.2", lambda w: w.alice.reset(device_kind=1), honest_reset),
     ("R-53.3", lambda w: w.alice.add(author=w.gone), honest_add),
     ("R-53.3", lambda w: w.alice.add(author=w.bob.devices[0]), honest_add),
@@ -439,8 +442,9 @@ def test_a_directory_root_follows_from_the_log() -> None:
     assert refused(log).rule == "R-42.5"
 
 
-def test_loud_events() -> None:
-    world = World()
+@pytest.mark.parametrize("kind", [1, 2])
+def test_loud_events(kind: int) -> None:
+    world = World(kind=kind)
     log, alice, bob = world.log, world.alice, world.bob
 
     def events(*drafts: Draft) -> list[list[int]]:

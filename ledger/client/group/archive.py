@@ -99,6 +99,9 @@ class Reader(Protocol):
     def author(self) -> DeviceSecret:
         """A device of theirs that is live."""
 
+    async def confirm(self) -> None:
+        """Raise `DeviceGone` if none is live any more."""
+
 
 class Records:
     """What `reader` may read of groups' statements."""
@@ -178,6 +181,7 @@ class Records:
                 answer = await self._log.statements(asked, signer)
             except Refused as error:
                 if error.status == _FORBIDDEN:
+                    await self._reader.confirm()
                     raise _no_member(group) from error
                 raise
             found += answer.statements

@@ -36,8 +36,9 @@ from ledger.rules.membership import Before, Entry, Kind, Membership
 from ledger.rules.stale import Reason
 from ledger.rules.state import GroupState, UserState
 
-AGAIN = frozenset({"R-55.3", "R-56.10"})
-"""A member's key changed, or somebody is gone, since the replica was synced: build again."""
+AGAIN = frozenset({"R-55.3", "R-56.4", "R-56.10"})
+"""A member's key changed, or somebody, who may be the author's own device, is gone since what was
+built on was seen: build again."""
 
 Intent = Callable[[View], Change]
 """What an admin wants of a group as it stands now."""
@@ -187,6 +188,7 @@ class Group:
 
     async def rotate(self) -> None:
         """Give the group new keys, unless another admin just did."""
+        await self.user.log.want([self.label])
         begun = self.state.generation
         await self._update(lambda view: Change(rotate=view.state.generation == begun))
 
@@ -200,6 +202,7 @@ class Group:
             place, author = self._place(), self._author()
             return compose_groups.close(place, author, view.membership, held)
 
+        await self.user.log.want([self.label])
         await self.user.writer.write(build, unless=lambda: self.state.closed, again=AGAIN)
 
     async def _update(
@@ -238,13 +241,16 @@ class Group:
         stay = await self._stay()
         await self._check_admins()
         signing = self.user.author().signing
-        await self.user.log.hand_in_leave(sign_leave(signing, self.user.log.log_id, stay))
+        leave = sign_leave(signing, self.user.log.log_id, stay)
+        async with self.user.answered():
+            await self.user.log.hand_in_leave(leave)
 
     async def grant(self, sender: bytes, expiry: int) -> None:
         """Let the user `sender`, no member, read who is in the group, until `expiry` (ms)."""
         stay = await self._stay()
         signing, log_id = self.user.author().signing, self.user.log.log_id
-        await self.user.log.hand_in_grant(sign_grant(signing, log_id, stay, sender, expiry))
+        async with self.user.answered():
+            await self.user.log.hand_in_grant(sign_grant(signing, log_id, stay, sender, expiry))
 
     async def _stay(self) -> Stay:
         """The user's stay in the group, which has to be a direct one (R-56.12)."""
@@ -299,9 +305,7 @@ class Group:
 
     def _keep(self, new: GroupSecret) -> None:
         """Keep new keys before the block that names them leaves."""
-        account = self.user.account
-        more = account.with_keys(group_keys=(new.encryption,), group_signers=(new.signing,))
-        self.user.writer.keep(more)
+        self.user.writer.keep(group_keys=(new.encryption,), group_signers=(new.signing,))
 
 
 def _epoch(membership: Membership, label: bytes) -> int | None:

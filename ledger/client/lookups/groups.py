@@ -72,6 +72,9 @@ class _Reader:
     def author(self) -> DeviceSecret:
         return self._light.signers()[0]
 
+    async def confirm(self) -> None:
+        await self._light.refresh()
+
 
 class _Source:
     """Where their statements come from."""

@@ -354,7 +354,7 @@ def _replayed(
         if len(steps) < seen or steps[seen - 1].chain != before.chain:
             raise MalformedInput("R-65.7", "the chain is not the one that was seen, gone on")
     pin = before or Pin(label, chain, chain.state)
-    pin = replace(pin, chain=chain, replayed=True, shown=place.size)
+    pin = replace(pin, chain=chain, replayed=True, shown=place.size, time=place.time)
     return Found(query, label, before, pin, answer.opening, tuple(steps))
 
 
@@ -380,7 +380,7 @@ def _audited(query: Query, answer: Answer, place: Place, label: bytes, before: P
         raise MalformedInput("R-65.7", "the chain is not the one that was seen, gone on")
     same = before and before.replayed and before.chain == chain
     pin = before or Pin(label, chain, chain.state)
-    pin = replace(pin, chain=chain, replayed=bool(same), shown=place.size)
+    pin = replace(pin, chain=chain, replayed=bool(same), shown=place.size, time=place.time)
     return Found(query, label, before, pin, answer.opening)
 
 

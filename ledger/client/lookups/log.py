@@ -96,6 +96,20 @@ class LookupLog(Asking[SeenLog]):
             self._light = account, log
         return self._light[1]
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether no device that is here is answered any more."""
+        return self.trust.is_gone()
+
+    def recall(self) -> bool:
+        """Show oneself as one was seen last, where no server answers. Whether one was."""
+        own = self.light
+        pin = self.trust.pin(own.label) if own else None
+        if pin is None:
+            return False
+        self.replica.recall(pin.label, pin.chain)
+        return True
+
     # --- reading
 
     async def sync(self, *, beyond: int = -1, progress: Progress | None = None) -> Head:
@@ -134,10 +148,11 @@ class LookupLog(Asking[SeenLog]):
         except Refused as error:
             if error.status != _FORBIDDEN:
                 raise
-            if self.trust.pin(own.label) is None or own.label in self._visited:
+            return False
+        except DeviceGone:
+            if own.label in self._visited:  # who was gone is about to begin again
                 return False
-            gone = "no device that is here is live any more: it was revoked"
-            raise DeviceGone(gone) from error
+            raise
         self._visited.clear()
         for one in found:
             self.replica.took(one.label, one.pin.chain if one.pin else None)
@@ -176,6 +191,10 @@ class LookupLog(Asking[SeenLog]):
         return Shown(data, wire.decode_proof(await self._transport.inclusion(index, size)))
 
     # --- writing
+
+    def wrote(self, raw: bytes) -> None:
+        """Remember it with what was seen: what the log shows of this place's is held to it."""
+        self.trust.wrote(raw)
 
     async def submit(self, submission: Submission) -> Admitted:
         """Hand in a block; on return it was seen in its chain. Raises what it was refused for."""

@@ -1,7 +1,7 @@
 """Pins and views as bytes, for a store of our own. Pure.
 
     view  = check ‖ [first, note, size, root, time, [* chain record], shown]
-    pin   = check ‖ [chain record, accepted state, [* event], [* alarm], replayed, shown]
+    pin   = check ‖ [chain record, accepted state, [* event], [* alarm], replayed, shown, time]
     event = [kind, leaf index, time]        alarm = [device, entry, bundle]
 
 `check` are the first 8 bytes of SHA-256 of the rest: bytes that rotted on disk are found here,
@@ -51,7 +51,8 @@ def pin(value: Pin) -> bytes:
     alarms = [[_device(alarm.device), alarm.entry, alarm.bundle] for alarm in value.alarms]
     accepted = value.accepted.encode()
     chain = value.chain.record()
-    return _sealed([chain, accepted, events, alarms, value.replayed, value.shown])
+    tree = [value.replayed, value.shown, value.time]
+    return _sealed([chain, accepted, events, alarms, *tree])
 
 
 def parse_pin(data: bytes, label: bytes) -> Pin:
@@ -61,7 +62,7 @@ def parse_pin(data: bytes, label: bytes) -> Pin:
         events = tuple(Event(LoudEvent(one[0]), label, *one[1:]) for one in f[2])
         alarms = tuple(Alarm(Device(*device), *shown) for device, *shown in f[3])
         chain, accepted = Chain.from_record(f[0]), decode_state(f[1])
-        return Pin(label, chain, accepted, events, alarms, *f[4:6])
+        return Pin(label, chain, accepted, events, alarms, *f[4:7])
 
     return _opened(data, parse)
 

@@ -23,6 +23,7 @@ from ledger.client.history import Event, Step
 from ledger.client.policy import Policy
 from ledger.errors import UsageError
 from ledger.format.block import LOG_LABEL
+from ledger.format.bodies import DeviceKind
 from ledger.format.identity import Opening
 from ledger.format.lookup import Link, LookupRequest, Mode, Query
 from ledger.rules.state import Chain, Device, GroupState, LogState, State, UserState
@@ -83,7 +84,7 @@ class Pin:
 
     `events` and `alarms` are what came since. `replayed` says that its blocks were: an audited
     state was believed, and is never built upon in a replay. `shown` is the size of the newest tree
-    that had it so.
+    that had it so, `time` (ms) that of this tree's last entry.
     """
 
     label: bytes
@@ -93,6 +94,7 @@ class Pin:
     alarms: tuple[Alarm, ...] = ()
     replayed: bool = True
     shown: int = field(default=0, compare=False)
+    time: int = field(default=0, compare=False)
 
     @property
     def quiet(self) -> bool:
@@ -113,6 +115,11 @@ class Pin:
         """The live devices that were not accepted yet."""
         accepted = {device.signing for device in devices(self.accepted)}
         return tuple(d for d in devices(self.chain.state) if d.signing not in accepted)
+
+    @property
+    def recoverable_by_mail(self) -> bool:
+        """Whether its owner says that they can get back in by e-mail (96-recovery)."""
+        return any(d.kind == DeviceKind.MAIL_RECOVERY for d in devices(self.chain.state))
 
 
 @dataclass(frozen=True, slots=True)

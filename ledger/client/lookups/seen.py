@@ -48,6 +48,10 @@ class Seen:
         if chain:
             self._chains[label] = chain
 
+    def recall(self, label: bytes, chain: Chain) -> None:
+        """Show a chain as it was seen once, unless it was looked up since."""
+        self._chains.setdefault(label, chain)
+
     def visited(self, label: bytes, visited: Visited) -> None:
         """Show a chain that was seen without a lookup, until there is one."""
         self._chains[label] = visited.chain

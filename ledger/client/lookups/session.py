@@ -11,19 +11,20 @@ disk (`ledger.client.lookups.trust`). Who was seen is asked for by label from th
 less.
 
 `found.standing` tells how far an answer goes. Where the policy names auditors, `settle` asks what
-they cover by now, and `overdue` tells which answers they left uncovered for too long: an alarm.
-What is loud, or an alarm over one's own devices, is told in `found.pin` until `accept`; `refresh`
-looks oneself up. Both are to be done at times.
+they cover by now, which lookups do themselves at times, and `overdue` tells which answers they left
+uncovered for too long: an alarm. What is loud, or an alarm over one's own devices, is told in
+`found.pin` until `accept`; `refresh` looks oneself up, which is to be done at times.
 
 Tasks may share a `LightLog`, processes its file. Errors: those of `light.verify`; `TransportError`
-(or `Refused`, `Busy`) when the server could not be asked; `StoreError` for the disk.
+(or `Refused`, `Busy`) when the server could not be asked; `DeviceGone` when it answers no device
+that is here any more; `StoreError` for the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +41,10 @@ from ledger.client.transport import NOT_COVERED, HttpTransport, Lookups
 from ledger.client.user.account import Account, DeviceSecret
 from ledger.client.verify import Claim
 from ledger.errors import (
+    DeviceGone,
     KeyrollError,
     LogMisbehaved,
+    MalformedInput,
     NotCosigned,
     NotFresh,
     Refused,
@@ -67,6 +70,9 @@ from ledger.rules.state import UserState
 
 _ATTEMPTS = 8
 """How often other processes may be faster before this one gives up."""
+
+SETTLING = 300_000
+"""How long (ms) an answer waits before it is asked whether auditors cover it, and between that."""
 
 _MALFORMED, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
 
@@ -96,6 +102,7 @@ class LightLog:
         self._devices = account.devices
         self._own = Own(self.label, frozenset(one.signing.public for one in account.devices))
         self._asking = asyncio.Lock()
+        self._asked_covered = 0
 
     @classmethod
     @asynccontextmanager
@@ -117,6 +124,11 @@ class LightLog:
     def log_id(self) -> bytes:
         return self.trust.log_id
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the server answered no device that is here when it was asked last."""
+        return self.trust.is_gone()
+
     # --- asking
 
     async def lookup(self, *of: str | bytes) -> list[Found]:
@@ -134,6 +146,7 @@ class LightLog:
             outcome = await self._ask(waiting[:MAX_QUERIES])
             found += outcome.found
             waiting = waiting[len(outcome.found) :]
+        await self._settle_at_times()
         return [self._named(one, asked) for one, asked in zip(found, of, strict=True)]
 
     async def refresh(self) -> Found:
@@ -177,6 +190,17 @@ class LightLog:
                 return 0
             raise
         return await self.settle_by(note)
+
+    async def _settle_at_times(self) -> None:
+        """Settle what has waited for a while. No answer is refused because that can't be asked."""
+        now = self.clock()
+        if now < self._asked_covered + SETTLING:
+            return
+        self._asked_covered = now
+        waits_since = self.trust.unsettled_since()
+        if waits_since is not None and waits_since + SETTLING <= now:
+            with suppress(TransportError, MalformedInput):
+                await self.settle()
 
     async def settle_by(self, note: bytes) -> int:
         """Settle answers by this cosigned checkpoint; up to which size, 0 if by none.
@@ -232,8 +256,13 @@ class LightLog:
         async with self._asking:
             for _ in range(_ATTEMPTS):
                 held = self._held()
-                outcome = await self._judged(held, of)
-                await self._check_own_anchor(outcome)
+                try:
+                    outcome = await self._judged(held, of)
+                    await self._check_own_anchor(outcome)
+                except LogMisbehaved as error:
+                    if error.proof or self.trust.view() == held.view:
+                        raise
+                    continue  # judged by what another process had moved on from
                 if self.trust.keep(held, outcome, self.clock()):
                     return outcome
         raise _overtaken()
@@ -305,13 +334,25 @@ class LightLog:
     async def _post(self, asked: LookupRequest) -> bytes:
         """The answer, asked for in the name of a device that is live, as far as it is known."""
         devices = self.signers()
-        for device in devices[:-1]:
+        for device in devices:
             try:
-                return await self._post_as(device, asked)
+                answer = await self._post_as(device, asked)
             except Refused as error:
                 if error.status != _FORBIDDEN:
                     raise
-        return await self._post_as(devices[-1], asked)
+                if device is devices[-1]:
+                    self._give_up(error)
+            else:
+                self.trust.set_gone(False)
+                return answer
+        raise DeviceGone
+
+    def _give_up(self, refused: Refused) -> None:
+        """Raise what it means that no device is answered."""
+        if self.trust.pin(self.label) is None:
+            raise refused
+        self.trust.set_gone(True)
+        raise DeviceGone from refused
 
     async def _post_as(self, device: DeviceSecret, asked: LookupRequest) -> bytes:
         body = self._authenticate(asked.encode(), LOOKUP_PATH, device.signing)

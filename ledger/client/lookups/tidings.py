@@ -34,7 +34,7 @@ def moved(found: Found, own: Own | None, time: int, bundle: bytes) -> Found:
         alarms = tuple(Alarm(device, _entry(found, device), bundle) for device in strange)
     told: tuple[Event, ...] = ()
     if before and pin.replayed:
-        told = tuple(events(found.fresh))
+        told = tuple(events(step for step in found.fresh if not _is_ours(step, own)))
     elif before:
         kinds = _differences(before.chain, pin.chain)
         told = tuple(Event(kind, found.label, pin.chain.state.index, time) for kind in kinds)
@@ -60,6 +60,29 @@ def _is_strange(device: Device, own: Own) -> bool:
     return device.signing not in own.keys and device.added_by not in own.keys
 
 
+def signed_here(found: Found, own: Own) -> list[Step]:
+    """The new blocks of one's own chain that an ordinary device of this place signed.
+
+    The secrets of a recovery device may lie elsewhere too.
+    """
+    if found.label != own.label or not found.before:
+        return []
+    states = [found.before.chain.state, *(step.chain.state for step in found.fresh)]
+    ordinary = {
+        device.signing
+        for state in states
+        for device in devices(state)
+        if device.kind == DeviceKind.ORDINARY
+    }
+    here = own.keys & ordinary
+    return [one for one in found.fresh if not here.isdisjoint(one.block.envelope.signers)]
+
+
+def _is_ours(step: Step, own: Own | None) -> bool:
+    """Whether a device that is here did it to its own chain: that is no news."""
+    return own is not None and not own.keys.isdisjoint(step.block.envelope.signers)
+
+
 def _entry(found: Found, device: Device) -> bytes:
     """The entry that brought a device, if it was shown."""
     brought: list[Step] = [step for step in found.steps if step.index == device.index]
@@ -79,11 +102,11 @@ def _differences(before: Chain, after: Chain) -> Iterator[LoudEvent]:
         yield LoudEvent.RESET
     if new.closed and not old.closed:
         yield LoudEvent.CLOSED
-    if any(known.get(one.added_by) == DeviceKind.RECOVERY for one in arrived):
+    if any(known.get(one.added_by, 0) != DeviceKind.ORDINARY for one in arrived):
         yield LoudEvent.ADDED_BY_RECOVERY
     if reset or new.closed:
         return
-    if any(known[signing] == DeviceKind.RECOVERY for signing in left):
+    if any(known[signing] != DeviceKind.ORDINARY for signing in left):
         yield LoudEvent.RECOVERY_REVOKED
     if left and len(new.devices) == 1:
         yield LoudEvent.ALL_OTHERS_REVOKED

@@ -16,20 +16,24 @@ A quiet answer is accepted as it is kept. What is loud, or an alarm, stays in th
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from ledger.client.doubts import STORE_ID_BYTES, Cause, Doubt, Mark
 from ledger.client.group import records as group_records
 from ledger.client.group.groups import Resolved
 from ledger.client.history import Step
 from ledger.client.lookups import pin_records
 from ledger.client.lookups.pins import Found, Held, LogView, Outcome, Own, Pin, Standing
 from ledger.client.lookups.roots import Root, roots_of
+from ledger.client.lookups.tidings import signed_here
 from ledger.errors import UsageError
+from ledger.format import block as blocks
 from ledger.format import checkpoint, entry
 from ledger.format.block import LOG_LABEL
 from ledger.format.bodies import DAY_MS
@@ -43,7 +47,7 @@ T = TypeVar("T")
 OVERDUE = DAY_MS
 """How long (ms) an answer may wait for auditors, unless its holder chose otherwise (R-63.5)."""
 
-_VERSION = 4
+_VERSION = 5
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE pins (label BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -63,6 +67,11 @@ _SCHEMA = (
     """CREATE TABLE unsettled (
         digest BLOB PRIMARY KEY, size INTEGER NOT NULL, time INTEGER NOT NULL,
         asked BLOB NOT NULL, bundle BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE TABLE wrote (digest BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE here (device BLOB PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE doubts (
+        cause INTEGER NOT NULL, about BLOB NOT NULL, PRIMARY KEY (cause, about)
     ) WITHOUT ROWID""",
 )
 
@@ -93,6 +102,7 @@ class Trust(LocalFile):
                 found = trust._meta("log_id")
                 if found is None:
                     trust._put("log_id", log_id)
+                    trust._put("store", os.urandom(STORE_ID_BYTES))
             if found and found != log_id:
                 raise UsageError(f"what is held here is of another log: {found.hex()}")
         except BaseException:
@@ -183,13 +193,77 @@ class Trust(LocalFile):
             query = "SELECT size, time, asked, bundle FROM unsettled ORDER BY time, size"
             return [Unsettled(*row) for row in self._db.execute(query)]
 
+    def unsettled_since(self) -> int | None:
+        """When (ms) the oldest of them was received."""
+        with told():
+            (since,) = self._db.execute("SELECT min(time) FROM unsettled").fetchone()
+        return since if since is None else int(since)
+
     def overdue(self, now: int, within: int = OVERDUE) -> list[Unsettled]:
         """Those among them that wait for more than `within` ms at `now`: an alarm each (R-63.5)."""
         return [one for one in self.unsettled() if one.time + within < now]
 
+    def is_gone(self) -> bool:
+        """Whether the server answered no device of this place when it was asked last."""
+        return self._meta("gone") is not None
+
     def covered(self) -> bytes:
         """The newest checkpoint that auditors cover, as it was received; empty if none was seen."""
         return self._meta("covered") or b""
+
+    # --- the place itself
+
+    def seen(self) -> Mark:
+        """How far the log was seen, in which file."""
+        view = self.view()
+        return Mark(self._meta("store") or b"", view.size, view.root)
+
+    def devices(self) -> list[bytes]:
+        """The signing keys of devices that the account held when they were told here."""
+        with told():
+            return [key for (key,) in self._db.execute("SELECT device FROM here")]
+
+    def remember(self, devices: Iterable[bytes]) -> None:
+        """Remember, instead of what was there, devices that the account holds."""
+        keys = set(devices)
+        if keys != set(self.devices()):
+            with self.transaction():
+                self._db.execute("DELETE FROM here")
+                rows = [(key,) for key in keys]
+                self._db.executemany("INSERT OR IGNORE INTO here VALUES (?)", rows)
+
+    def wrote(self, raw: bytes) -> None:
+        """Remember that a device here signed the block `raw`, which has yet to leave."""
+        with self.transaction():
+            self._db.execute("INSERT OR IGNORE INTO wrote VALUES (?)", (_signed(raw),))
+
+    def doubts(self) -> list[Doubt]:
+        """What did not fit, and was not dismissed."""
+        with told():
+            rows = self._db.execute("SELECT cause, about FROM doubts ORDER BY cause, about")
+            return [Doubt(Cause(cause), about) for cause, about in rows]
+
+    def doubt(self, doubts: Iterable[Doubt]) -> None:
+        """Keep these until they are dismissed."""
+        rows = [(int(one.cause), one.about) for one in doubts]
+        if rows:
+            with self.transaction():
+                self._db.executemany("INSERT OR IGNORE INTO doubts VALUES (?, ?)", rows)
+
+    def dismiss(self, doubt: Doubt) -> None:
+        """Forget a doubt that a person looked at."""
+        values = (int(doubt.cause), doubt.about)
+        with self.transaction():
+            self._db.execute("DELETE FROM doubts WHERE cause = ? AND about = ?", values)
+
+    def _keep_doubts(self, found: Found, own: Own) -> None:
+        """Blocks that a device here signed, and that are new to this place, are in doubt."""
+        for step in signed_here(found, own):
+            query = "SELECT 1 FROM wrote WHERE digest = ?"
+            if not self._db.execute(query, (_signed(step.block.raw),)).fetchone():
+                about = entry.block(step.time, step.block.raw)
+                row = (int(Cause.WRITTEN_ELSEWHERE), about)
+                self._db.execute("INSERT OR IGNORE INTO doubts VALUES (?, ?)", row)
 
     # --- groups
 
@@ -231,6 +305,8 @@ class Trust(LocalFile):
                 self._put("view", pin_records.view(outcome.view))
             for found in outcome.found:
                 self._keep(found, outcome.view.size)
+                if held.own:
+                    self._keep_doubts(found, held.own)
             self._keep_links(LOG_LABEL, outcome.log_steps)
             self._keep_roots(outcome.bundle)
             self._settle(outcome, now)
@@ -262,7 +338,7 @@ class Trust(LocalFile):
             held = self.pin(pin.label)
             if held is None or held not in (pin, pin.accept()):
                 raise UsageError("this contact changed meanwhile: look again")
-            self._put_pin(replace(pin.accept(), shown=held.shown))
+            self._put_pin(replace(pin.accept(), shown=held.shown, time=held.time))
 
     def settle(self, view: LogView, covered: LogView) -> bool:
         """Settle what auditors cover by the checkpoint of `covered`, as it was judged by `view`.
@@ -276,6 +352,14 @@ class Trust(LocalFile):
                 self._put("view", pin_records.view(covered))
             self._settle_by(covered)
         return True
+
+    def set_gone(self, gone: bool) -> None:
+        """Remember whether the server answers a device of this place."""
+        if gone != self.is_gone():
+            with self.transaction():
+                self._db.execute("DELETE FROM meta WHERE name = 'gone'")
+                if gone:
+                    self._put("gone", b"")
 
     def _settle_by(self, covered: LogView) -> None:
         self._db.execute("DELETE FROM unsettled WHERE size <= ?", (covered.size,))
@@ -337,17 +421,25 @@ def size_of(note: bytes) -> int:
     return checkpoint.parse(parse_note(note).text).size if note else 0
 
 
+def _signed(raw: bytes) -> bytes:
+    """What stands for a block, whoever else has signed it."""
+    return sha256(blocks.parse(raw).envelope.payload).digest()
+
+
 class _Rows(Mapping[bytes, T]):
-    """What is kept by label, each read when it is asked for."""
+    """What is kept by label, each read when it is first asked for: others may write meanwhile."""
 
     def __init__(
         self, read: Callable[[bytes], T | None], labels: Callable[[], list[bytes]]
     ) -> None:
         self._read = read
         self._labels = labels
+        self._known: dict[bytes, T | None] = {}
 
     def __getitem__(self, label: bytes) -> T:
-        row = self._read(label)
+        if label not in self._known:
+            self._known[label] = self._read(label)
+        row = self._known[label]
         if row is None:
             raise KeyError(label)
         return row

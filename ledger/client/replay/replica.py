@@ -38,16 +38,16 @@ from ledger.localfile import LocalFile, open_file, told
 from ledger.log.commit import NO_LINK, Commit, Head
 from ledger.log.replay import batches, replay
 from ledger.rules.state import Chain, LogState, UserState
-from ledger.tree.directory import EMPTY, Directory
+from ledger.tree.directory import EMPTY, RECORD_BYTES, Directory
 from ledger.tree.merkle import EMPTY_ROOT, Frontier
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE entries (leaf INTEGER PRIMARY KEY, data BLOB NOT NULL, link INTEGER)",
     "CREATE TABLE chains (label BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE ends (size INTEGER PRIMARY KEY, root BLOB NOT NULL, time INTEGER NOT NULL)",
-    "CREATE TABLE buckets (prefix BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE leaves (number INTEGER PRIMARY KEY, record BLOB NOT NULL)",
     *group_records.SCHEMA,
 )
 
@@ -55,7 +55,7 @@ _CONTENTS = (
     "SELECT * FROM entries ORDER BY leaf",
     "SELECT * FROM chains ORDER BY label",
     "SELECT * FROM ends ORDER BY size",
-    "SELECT * FROM buckets ORDER BY prefix",
+    "SELECT * FROM leaves ORDER BY number",
     "SELECT * FROM meta WHERE name != 'note' ORDER BY name",
 )
 _TEMPORARY = ""
@@ -99,10 +99,12 @@ class Replica(LocalFile):
         row = self._row("SELECT root, time FROM ends WHERE size = ?", size)
         return (row[0], row[1]) if row else None
 
-    def bucket(self, key: bytes) -> bytes | None:
-        """A bucket record of the directory."""
-        row = self._row("SELECT record FROM buckets WHERE prefix = ?", key)
-        record: bytes | None = row[0] if row else None
+    def leaf(self, number: int) -> bytes:
+        """The record of a label in the directory."""
+        row = self._row("SELECT record FROM leaves WHERE number = ?", number)
+        if row is None or len(row[0]) != RECORD_BYTES:
+            raise _damaged()
+        record: bytes = row[0]
         return record
 
     # --- what a client asks
@@ -239,15 +241,7 @@ class Replica(LocalFile):
             "INSERT OR REPLACE INTO chains VALUES (?, ?)",
             [(label, chain.record()) for label, chain in commit.chains.items()],
         )
-        writes = commit.directory.writes.items()
-        many(
-            "DELETE FROM buckets WHERE prefix = ?",
-            [(key,) for key, record in writes if not record],
-        )
-        many(
-            "INSERT OR REPLACE INTO buckets VALUES (?, ?)",
-            [(key, record) for key, record in writes if record],
-        )
+        many("INSERT OR REPLACE INTO leaves VALUES (?, ?)", commit.directory.writes.items())
         end = (after.size, after.root, after.time)
         self._db.execute("INSERT INTO ends VALUES (?, ?, ?)", end)
         self._put("directory", after.directory)
@@ -288,7 +282,8 @@ class Replica(LocalFile):
         with told():
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             end = self._row("SELECT size, root, time FROM ends ORDER BY size DESC LIMIT 1")
-            directory = Directory.load(self._db.execute("SELECT prefix, record FROM buckets"))
+            rows = self._db.execute("SELECT record FROM leaves ORDER BY number")
+            directory = Directory.load((record for (record,) in rows), self.leaf)
         size, root, time = end or (0, EMPTY_ROOT, 0)
         self.note = meta.get("note", b"")
         self.head = Head(size, root, time, meta.get("directory", EMPTY))

@@ -57,6 +57,9 @@ from ledger.tree.tiles import WIDTH, Bundle, decode_bundle, new_bundles
 KeepAdmitted = Callable[[bytes, Link], None]
 """Told the label, the leaf index and the entry of a block that was admitted."""
 
+KeepWritten = Callable[[bytes], None]
+"""Told of each block that is signed here, before it leaves."""
+
 _WINDOW = 4
 """Bundles that are fetched ahead."""
 
@@ -64,7 +67,8 @@ _WINDOW = 4
 class Log(Asking[Replica]):
     """One log, followed through one server. `policy` may tighten the log's own demands.
 
-    `admitted` is told of each block that the log admits: lookups can be held to it.
+    `wrote` is told of each block before it leaves, `admitted` once the log admits it: lookups can
+    be held to it.
     """
 
     def __init__(
@@ -74,11 +78,13 @@ class Log(Asking[Replica]):
         *,
         policy: Policy | None = None,
         admitted: KeepAdmitted | None = None,
+        wrote: KeepWritten | None = None,
         clock: Callable[[], int] = wall_ms,
     ) -> None:
         super().__init__(replica, transport, clock)
         self.policy = policy or Policy()
         self._admitted = admitted
+        self._wrote = wrote
         self._syncing = asyncio.Lock()
         self._begun = 0
         self._ended = 0
@@ -95,11 +101,12 @@ class Log(Asking[Replica]):
         *,
         policy: Policy | None = None,
         admitted: KeepAdmitted | None = None,
+        wrote: KeepWritten | None = None,
     ) -> AsyncIterator[Log]:
         """The log `log_id` as the server at `url` shows it, with its replica in the file `path`."""
         with Replica.open(path, log_id) as replica:
             async with HttpTransport(url) as transport:
-                yield cls(replica, transport, policy=policy, admitted=admitted)
+                yield cls(replica, transport, policy=policy, admitted=admitted, wrote=wrote)
 
     # --- reading
 
@@ -278,6 +285,11 @@ class Log(Asking[Replica]):
         return claim.size if self.policy.covers(claim.cosigned, self.replica.log) else 0
 
     # --- writing
+
+    def wrote(self, raw: bytes) -> None:
+        """Tell whoever asked to be told."""
+        if self._wrote:
+            self._wrote(raw)
 
     async def want(self, labels: Iterable[bytes], *, after: bytes | None = None) -> None:
         """Nothing to do: the replica holds all chains of its tree."""

@@ -68,7 +68,7 @@ class ReplicaTree:
     def shown(self, label: bytes) -> ShownChain:
         """What the directory at the head shows of a label, with all its blocks."""
         replica = self._replica
-        path = replica.directory.path(label, replica.bucket)
+        path = replica.directory.path(label, replica.leaf)
         proof, chain = prove(label, path, self._value), replica.chain(label)
         if chain is None:
             return ShownChain(label, ChainPart(0, ZERO_HASH, ZERO_HASH, proof))

@@ -1,8 +1,9 @@
 """What a person's device keeps to itself: whose it is, its keys, and a block on its way.
 
-    account  = [1, log id, identity / null, [* device], [* user key], pending / null,
-                [* group's encryption key], [* group's signing key]]
+    account  = [2, log id, identity / null, [* device], [* user key], pending / null,
+                [* group's encryption key], [* group's signing key], mark / null]
     identity = [label, opening, VRF proof]
+    mark     = [id of what was seen, size, root]
     device   = [seed of the signing key, secret encryption key, kind]
 
 An account is a value; a `Vault` keeps it. New keys are kept before the block that names them
@@ -13,18 +14,22 @@ became of the block can be found out later.
 >>> vault.save(Account(log_id, devices=(DeviceSecret.generate(),)))
 
 `FileVault` writes one file of mode 0600, whole or not at all, and locked if it was given a lock
-(94-at-rest).
+(94-at-rest). Any number of processes may use it: each sees what another wrote, `change` loses
+nothing of it, and who has a block on its way does so in their `turn`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ledger.durable import write_secretly
+from ledger.client.doubts import STORE_ID_BYTES, Mark
+from ledger.durable import alone, write_secretly
 from ledger.errors import MalformedInput, StoreError, UsageError
 from ledger.format.bodies import DeviceKeys, DeviceKind
 from ledger.format.cbor import Value, array, bstr, decode, encode, items, uint
@@ -38,8 +43,13 @@ T = TypeVar("T")
 
 MAX_ACCOUNT_BYTES = 4 * 1_048_576
 _MAX_FILE_BYTES = MAX_ACCOUNT_BYTES + 1_024
-_VERSION = 1
+_VERSION = 2
 _MAX_KEYS = 65_536
+_LONGEST_WAIT = 120.0
+_PAUSE = 0.02
+
+Edit = Callable[["Account | None"], "Account"]
+"""Makes another account of the one that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,11 @@ class DeviceSecret:
     def parse(cls, value: Value) -> DeviceSecret:
         f = array(value, 3, "device")
         signing = SigningKey(bstr(f[0], 32, "seed"))
-        return cls(signing, EncryptionKey(bstr(f[1], 32, "secret")), uint(f[2], "device kind", 1))
+        return cls(
+            signing,
+            EncryptionKey(bstr(f[1], 32, "secret")),
+            uint(f[2], "device kind", max(DeviceKind)),
+        )
 
     def to_value(self) -> Value:
         return [self.signing.seed, self.encryption.secret, self.kind]
@@ -104,7 +118,8 @@ class Account:
     """One person's devices in this place. Who it is may be unknown until they have joined.
 
     `devices` and `user_keys` may hold some that never entered the chain, or have left it. What a
-    group's members share is in `group_keys` (to decrypt) and `group_signers` (of its admins).
+    group's members share is in `group_keys` (to decrypt) and `group_signers` (of its admins). How
+    far the log was seen here is in `mark`.
     """
 
     log_id: bytes
@@ -114,6 +129,7 @@ class Account:
     pending: Submission | None = field(default=None, repr=False)
     group_keys: tuple[EncryptionKey, ...] = field(default=(), repr=False)
     group_signers: tuple[SigningKey, ...] = field(default=(), repr=False)
+    mark: Mark | None = None
 
     def user_key(self, public: bytes) -> EncryptionKey | None:
         """The user key with this public half."""
@@ -145,7 +161,7 @@ class Account:
 
     @classmethod
     def decode(cls, data: bytes) -> Account:
-        f = array(decode(data, MAX_ACCOUNT_BYTES), 8, "account")
+        f = array(decode(data, MAX_ACCOUNT_BYTES), 9, "account")
         if uint(f[0], "version") != _VERSION:
             raise MalformedInput("R-41.2", "this version of accounts is unknown")
         return cls(
@@ -156,6 +172,7 @@ class Account:
             None if f[5] is None else Submission.parse(f[5]),
             _encryption_keys(f[6]),
             tuple(SigningKey(bstr(k, 32, "seed")) for k in items(f[7], 0, _MAX_KEYS, "seeds")),
+            None if f[8] is None else _mark(f[8]),
         )
 
     def encode(self) -> bytes:
@@ -166,7 +183,8 @@ class Account:
         group_keys: list[Value] = [key.secret for key in self.group_keys]
         seeds: list[Value] = [key.seed for key in self.group_signers]
         header: list[Value] = [_VERSION, self.log_id, identity, devices, keys, pending]
-        return encode([*header, group_keys, seeds])
+        mark: Value = [self.mark.store, self.mark.size, self.mark.root] if self.mark else None
+        return encode([*header, group_keys, seeds, mark])
 
 
 def _joined(held: tuple[T, ...], more: Iterable[T]) -> tuple[T, ...]:
@@ -178,6 +196,11 @@ def _encryption_keys(value: Value) -> tuple[EncryptionKey, ...]:
     return tuple(EncryptionKey(bstr(key, 32, "secret")) for key in found)
 
 
+def _mark(value: Value) -> Mark:
+    f = array(value, 3, "mark")
+    return Mark(bstr(f[0], STORE_ID_BYTES, "store id"), uint(f[1], "size"), bstr(f[2], 32, "root"))
+
+
 class Vault(Protocol):
     """Where an account is kept."""
 
@@ -187,18 +210,34 @@ class Vault(Protocol):
     def save(self, account: Account) -> None:
         """Keep `account` instead of what was there: durably, all of it or nothing."""
 
+    def change(self, edit: Edit) -> Account:
+        """Keep what `edit` makes of what is there, while nobody else writes; what that is."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until no other has a block on its way, and have it so until the end."""
+
 
 class MemoryVault:
     """Keeps an account as long as the process lives."""
 
     def __init__(self) -> None:
         self._account: Account | None = None
+        self._turn = asyncio.Lock()
 
     def load(self) -> Account | None:
         return self._account
 
     def save(self, account: Account) -> None:
         self._account = account
+
+    def change(self, edit: Edit) -> Account:
+        self._account = edit(self._account)
+        return self._account
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        async with self._turn:
+            yield
 
 
 class FileVault:
@@ -207,6 +246,7 @@ class FileVault:
     def __init__(self, path: Path, lock: Lock | None = None) -> None:
         self._path = path
         self._lock = lock
+        self._read_before: tuple[tuple[int, ...], Account] | None = None
 
     @property
     def is_locked(self) -> bool:
@@ -215,13 +255,18 @@ class FileVault:
 
     def load(self) -> Account | None:
         """The account. Raises `WrongSecret`, `StoreError`; `UsageError` (R-94.4)."""
+        version = self._version()
+        if self._read_before and self._read_before[0] == version:
+            return self._read_before[1]
         data = self._read()
         if data is None:
             return None
         try:
-            return Account.decode(self._unlocked(data))
+            account = Account.decode(self._unlocked(data))
         except MalformedInput as error:
             raise StoreError(f"{self._path} is damaged: {error}") from error
+        self._read_before = (version, account) if version else None
+        return account
 
     def save(self, account: Account) -> None:
         data = account.encode()
@@ -229,6 +274,38 @@ class FileVault:
             write_secretly(self._path, self._lock.seal(data) if self._lock else data)
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def change(self, edit: Edit) -> Account:
+        try:
+            with alone(self._beside("lock")):
+                before = self.load()
+                account = edit(before)
+                if account != before:
+                    self.save(account)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
+        return account
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        for _ in range(int(_LONGEST_WAIT / _PAUSE)):
+            with alone(self._beside("turn"), wait=False) as is_ours:
+                if is_ours:
+                    yield
+                    return
+            await asyncio.sleep(_PAUSE)
+        raise UsageError("another process is changing this account: let it end first")
+
+    def _beside(self, name: str) -> Path:
+        return self._path.with_name(f".{self._path.name}.{name}")
+
+    def _version(self) -> tuple[int, ...]:
+        """Tells one file's content from the next: each is a file of its own. Empty if none is."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
     def _read(self) -> bytes | None:
         try:

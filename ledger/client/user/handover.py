@@ -110,12 +110,15 @@ def ask(log_id: bytes, vault: Vault, kind: DeviceKind = DeviceKind.ORDINARY) -> 
 
     Raises `UsageError` if somebody's account is there.
     """
-    account = vault.load() or Account(log_id)
-    if account.identity or account.log_id != log_id:
-        raise UsageError("somebody's account is here already: choose another place")
-    made = [device for device in account.devices if device.kind == kind]
-    device = made[-1] if made else DeviceSecret.generate(kind)
-    vault.save(replace(account, devices=(device,)))
+
+    def asking(held: Account | None) -> Account:
+        account = held or Account(log_id)
+        if account.identity or account.log_id != log_id:
+            raise UsageError("somebody's account is here already: choose another place")
+        made = [device for device in account.devices if device.kind == kind]
+        return replace(account, devices=(made[-1] if made else DeviceSecret.generate(kind),))
+
+    (device,) = vault.change(asking).devices
     return Request(log_id, device.keys)
 
 

@@ -17,7 +17,7 @@ done twice. Errors: `WrongSecret`; `Refused` (kinds `wrong-code`, `too-many`, `n
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -27,31 +27,25 @@ from ledger.client.known import Known
 from ledger.client.transport import HttpTransport
 from ledger.client.user.account import DeviceSecret, Vault
 from ledger.client.user.recovery import forget, recover_as
+from ledger.client.user.tickets import Ask, Ticket, answered, forget_ticket
 from ledger.client.user.user import User
-from ledger.durable import write_secretly
 from ledger.errors import (
     MalformedInput,
     Refused,
     ReleaseWaits,
-    StoreError,
     UsageError,
     WrongSecret,
 )
 from ledger.format import recovery as wire
 from ledger.format.bodies import DeviceKind
-from ledger.format.cbor import Value, array, bstr, decode, encode, uint
+from ledger.format.cbor import array, bstr, decode, encode, uint
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.format.recovery import Held, Method, Slot, Watched, attempt_id
 from ledger.rules.state import is_retired
 from ledger.seal.lock import Lock
 
-Ask = Callable[[], Awaitable[str]]
-"""Asks a person for the code that came by mail."""
-
 _VERSION = 1
-_TRIES = 5
-_CODE_LIFE = 15 * 60_000
 
 
 def keeper_of(log_id: bytes, label: bytes, method: Method, user_key: EncryptionKey) -> bytes:
@@ -77,7 +71,9 @@ def open_record(record: bytes, token_secret: bytes, passphrase: str | None) -> D
     if uint(f[0], "version") != _VERSION:
         raise MalformedInput("R-96.4", "this version of recovery records is unknown")
     signing = SigningKey(bstr(f[1], 32, "seed"))
-    return DeviceSecret(signing, EncryptionKey(bstr(f[2], 32, "secret")), int(DeviceKind.RECOVERY))
+    return DeviceSecret(
+        signing, EncryptionKey(bstr(f[2], 32, "secret")), int(DeviceKind.MAIL_RECOVERY)
+    )
 
 
 def _method(passphrase: str | None) -> Method:
@@ -115,7 +111,7 @@ class MailRecovery:
         if not 0 <= delay <= wire.MAX_DELAY:
             raise UsageError(f"a delay is at most {wire.MAX_DELAY} seconds")
         device, attempt = self._spare_device(), os.urandom(32)
-        user.writer.keep(user.account.with_keys(devices=(device,)))
+        user.writer.keep(devices=(device,))
         slot = Slot(user.log.log_id, user.identifier, user.label, _method(passphrase)).check()
         keeper = keeper_of(slot.log_id, slot.label, slot.method, await user.user_key())
         held = Held(keeper, delay, seal_record(device, token.secret, passphrase))
@@ -179,51 +175,12 @@ class MailRecovery:
         retired = self._user.state.retired
         for device in self._user.account.devices:
             used_up = is_retired(retired, device.signing.public)
-            if device.kind == DeviceKind.RECOVERY and not used_up:
+            if device.kind == DeviceKind.MAIL_RECOVERY and not used_up:
                 return device
-        return DeviceSecret.generate(DeviceKind.RECOVERY)
+        return DeviceSecret.generate(DeviceKind.MAIL_RECOVERY)
 
 
 # --- for who has lost them all
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A release that was begun here: when (ms), and when it is due once the code is back."""
-
-    attempt: bytes = field(repr=False)
-    identifier: str
-    method: Method
-    made: int
-    due: int | None = None
-
-    @classmethod
-    def load(cls, path: Path) -> Ticket | None:
-        """The one that was kept. Raises `StoreError`."""
-        try:
-            f = array(decode(path.read_bytes(), wire.MAX_REQUEST_BYTES), 6, "ticket")
-            if uint(f[0], "version") != _VERSION or not isinstance(f[2], str):
-                raise StoreError(f"{path} is damaged: delete it")
-            due = None if f[5] is None else uint(f[5], "due")
-            method = Method(uint(f[3], "method", max(Method)))
-            return cls(bstr(f[1], 32, "attempt"), f[2], method, uint(f[4], "made"), due)
-        except FileNotFoundError:
-            return None
-        except (OSError, MalformedInput) as error:
-            raise StoreError(f"{path} is damaged: delete it") from error
-
-    def save(self, path: Path) -> None:
-        """Keep it, for its owner's eyes only."""
-        fields: list[Value] = [self.identifier, int(self.method), self.made, self.due]
-        try:
-            write_secretly(path, encode([_VERSION, self.attempt, *fields]))
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-
-    def serves(self, identifier: str, method: Method, now: int) -> bool:
-        """Whether to go on with it."""
-        alive = self.due is not None or self.made <= now < self.made + _CODE_LIFE
-        return alive and (self.identifier, self.method) == (identifier, method)
 
 
 async def recover_by_mail(
@@ -243,21 +200,17 @@ async def recover_by_mail(
     ticket = await _begun(log, service, token, place, _method(passphrase))
     try:
         if ticket.due is None:
-            ticket = replace(ticket, due=await _due(service, ticket, ask))
+            ticket = replace(ticket, due=await answered(service, ticket, ask))
             ticket.save(place)
         records = await _claim(service, ticket, log.clock())
     except Refused as error:
         if error.kind in ("wrong-code", "not-found"):
-            _drop(place)  # nothing comes of this one any more
+            forget_ticket(place)  # nothing comes of this one any more
         raise
     rescuers = _opened(records, token.secret, passphrase)
     user = await recover_as(log, token, rescuers, vault)
-    _drop(place)
+    forget_ticket(place)
     return user
-
-
-def _drop(place: Path) -> None:
-    place.unlink(missing_ok=True)
 
 
 async def _begun(
@@ -275,21 +228,6 @@ async def _begun(
     await service.post(wire.RELEASES_PATH, request, 0)
     ticket.save(place)
     return ticket
-
-
-async def _due(service: HttpTransport, ticket: Ticket, ask: Ask) -> int:
-    """When it is due, by the code that a person was asked for, again if it was wrong."""
-    for attempt in range(1, _TRIES + 1):
-        code = (await ask()).strip()
-        try:
-            request = wire.CodeRequest(ticket.attempt, code).encode()
-            answer = await service.post(wire.CODES_PATH, request, wire.MAX_ANSWER_BYTES)
-            return wire.CodeAnswer.decode(answer).due
-        except (MalformedInput, Refused) as error:
-            wrong = isinstance(error, MalformedInput) or error.kind == "wrong-code"
-            if not wrong or attempt == _TRIES:
-                raise
-    raise AssertionError("unreachable")
 
 
 async def _claim(service: HttpTransport, ticket: Ticket, now: int) -> Sequence[bytes]:

@@ -16,17 +16,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ledger.client.asking import Asking
 from ledger.client.known import Known
 from ledger.client.user.account import Account, DeviceSecret, Vault
-from ledger.client.user.user import User
-from ledger.errors import MalformedInput, UsageError
+from ledger.client.user.user import User, enter
+from ledger.errors import DeviceGone, MalformedInput, UsageError
 from ledger.format.bodies import DeviceKind
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import EncryptionKey, SigningKey
+from ledger.rules.state import UserState, is_retired
 
 _CONSONANTS = "bdfghjklmnprstvz"
 _VOWELS = "aiou"
@@ -96,13 +97,17 @@ def _spelt(word: str, place: int) -> bytes:
     return number.to_bytes(2)
 
 
-async def add_code(user: User) -> RecoveryCode:
-    """Add a recovery device; its words are to be written down, and are kept nowhere."""
-    code = RecoveryCode.generate()
-    device = code.device(user.log.log_id)
+async def add_code(user: User, code: RecoveryCode | None = None) -> RecoveryCode:
+    """Add a recovery device; its words are to be written down, and are kept nowhere.
+
+    After an error do it again with the same `code`. After a crash there may be a device of a code
+    that nobody has seen: revoke it, or leave it.
+    """
+    made = code or RecoveryCode.generate()
+    device = made.device(user.log.log_id)
     await user.add_device(device)
     forget(user, device)
-    return code
+    return made
 
 
 async def recover(
@@ -119,26 +124,34 @@ async def recover_as(
     log: Asking[Known], token: IdentityToken, rescuers: Sequence[DeviceSecret], vault: Vault
 ) -> User:
     """`recover`, by whichever of these recovery devices is live."""
-    account = vault.load()
-    if account is None:
+    await log.sync(beyond=0)
+    identity = await enter(log, token, vault.load())
+    vault.change(lambda held: (held or Account(log.log_id, identity)).with_keys(rescuers))
+    try:
         await log.sync()
-        account = Account(log.log_id, await log.identify(token), tuple(rescuers))
-        vault.save(account)
-    await log.sync()
+    except DeviceGone as error:
+        raise _dead() from error
     user = User(log, vault)
     state = log.replica.user(user.label)
     live = [one for one in rescuers if state and state.device(one.signing.public)]
-    if not live:
-        raise UsageError("this is no live recovery device of that person: was it revoked?")
-    made = [device for device in account.devices if device.kind == DeviceKind.ORDINARY]
-    device = made[-1] if made else DeviceSecret.generate()
-    user.writer.keep(user.account.with_keys(devices=(device,)))
-    await user.add_device(device)
+    if state is None or not live:
+        raise _dead()
+    user.writer.keep(devices=(DeviceSecret.generate(),) if not _spare(user, state) else ())
+    await user.add_device(_spare(user, state)[-1])
     forget(user, *rescuers)
     return user
 
 
+def _spare(user: User, state: UserState) -> list[DeviceSecret]:
+    """The ordinary devices that are here and did not leave the chain."""
+    held = [device for device in user.account.devices if device.kind == DeviceKind.ORDINARY]
+    return [device for device in held if not is_retired(state.retired, device.signing.public)]
+
+
+def _dead() -> UsageError:
+    return UsageError("this is no live recovery device of that person: was it revoked?")
+
+
 def forget(user: User, *devices: DeviceSecret) -> None:
     """Let go of devices whose secrets are to lie elsewhere."""
-    remaining = tuple(one for one in user.account.devices if one not in devices)
-    user.writer.keep(replace(user.account, devices=remaining))
+    user.writer.forget(*devices)

@@ -14,24 +14,35 @@ refuse it; and what the log raises.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from ledger.client.asking import Asking
 from ledger.client.history import Step
 from ledger.client.known import Known
 from ledger.client.user import compose, handover, keyring
-from ledger.client.user.account import Account, DeviceSecret, MemoryVault, Vault, new_encryption_key
+from ledger.client.user.account import (
+    Account,
+    DeviceSecret,
+    Identity,
+    MemoryVault,
+    Vault,
+    new_encryption_key,
+)
 from ledger.client.user.compose import Place
 from ledger.client.user.handover import Offer, Request
 from ledger.client.user.writer import Writer
-from ledger.errors import RuleViolation, UsageError
+from ledger.errors import DeviceGone, Refused, RuleViolation, UsageError
 from ledger.format import cose
 from ledger.format.bodies import DeviceKind, Purpose
+from ledger.format.group_boxes import GroupBoxesAnswer, GroupBoxesRequest
 from ledger.format.identity import IdentityToken
 from ledger.format.keys import EncryptionKey
-from ledger.format.wire import BoxRequest, Submission
+from ledger.format.wire import BoxAnswer, BoxRequest, Submission
 from ledger.rules.state import UserState, is_retired
+
+_FORBIDDEN = 403
 
 
 class User:
@@ -45,7 +56,7 @@ class User:
         _check_log(account.log_id, log, "account")
         self.log = log
         self.identity = account.identity
-        self.writer = Writer(log, vault, account)
+        self.writer = Writer(log, vault)
         """Gets blocks in, and keeps keys."""
 
     # --- becoming a user
@@ -106,9 +117,12 @@ class User:
         await log.visit(offer.identity.label)
         if account.identity is None or not (account.pending or cls(log, vault)._is_in()):
             accepted = handover.accept(offer, account.devices[-1], log.replica, log.clock())
-            account = account.with_keys(user_keys=(accepted.user_key,))
-            account = replace(account, identity=offer.identity, pending=accepted.submission)
-            vault.save(account)
+
+            def joining(held: Account | None) -> Account:
+                known = (held or account).with_keys(user_keys=(accepted.user_key,))
+                return replace(known, identity=offer.identity, pending=accepted.submission)
+
+            vault.change(joining)
         user = cls(log, vault)
         await user.writer.settle()
         if not user._is_in():
@@ -124,16 +138,16 @@ class User:
         if token.delegation.purpose != purpose:
             raise UsageError(f"the token is not for a {purpose.name.lower()}")
         await log.sync(beyond=0)
-        account = vault.load()
-        if account is None or account.identity is None:
-            account = Account(log.log_id, await log.identify(token))
-        identity = account.identity
-        if identity is None or identity.opening != token.opening:
-            raise UsageError("somebody else's account is here already")
+        identity = await enter(log, token, vault.load())
         await log.visit(identity.label)
-        if _needs_device(account, log.replica.user(identity.label), token):
-            device, user_key = DeviceSecret.generate(), new_encryption_key()
-            vault.save(account.with_keys((device,), (user_key,)))
+
+        def entering(held: Account | None) -> Account:
+            account = held if held and held.identity else Account(log.log_id, identity)
+            if not _needs_device(account, log.replica.user(identity.label), token):
+                return account
+            return account.with_keys((DeviceSecret.generate(),), (new_encryption_key(),))
+
+        vault.change(entering)
         return cls(log, vault)
 
     # --- looking
@@ -168,11 +182,40 @@ class User:
         return [device for device in self.account.devices if device.signing.public in live]
 
     def author(self, besides: Collection[bytes] = ()) -> DeviceSecret:
-        """A live device that is here, to sign."""
-        for device in self.devices:
+        """A live device that is here, to sign. Raises `DeviceGone` if there is none."""
+        live = self.devices
+        if not live:
+            raise DeviceGone
+        for device in live:
             if device.signing.public not in besides:
                 return device
         raise UsageError("no device that is here is live and stays: use another one")
+
+    async def confirm(self) -> None:
+        """Raise `DeviceGone` if no device here is live, which a refusal leaves open (R-72)."""
+        await self.log.sync()
+        self.author()
+
+    @asynccontextmanager
+    async def answered(self) -> AsyncIterator[None]:
+        """Where the server may refuse what this user asks: because they are gone?"""
+        try:
+            yield
+        except Refused as error:
+            if error.status == _FORBIDDEN:
+                await self.confirm()
+            raise
+
+    async def box(self, request: BoxRequest) -> BoxAnswer:
+        """A box that came with a block; unchecked (R-55.4)."""
+        async with self.answered():
+            return await self.log.box(request, self.author().signing)
+
+    async def group_boxes(self, group: bytes) -> GroupBoxesAnswer:
+        """What a group's newest blocks hold for this user; unchecked (R-72.8)."""
+        async with self.answered():
+            asked = GroupBoxesRequest(self.label, group)
+            return await self.log.group_boxes(asked, self.author().signing)
 
     async def user_key(self, generation: int | None = None) -> EncryptionKey:
         """The secret of a user key, by default the current one: fetched, checked and kept.
@@ -220,9 +263,9 @@ class User:
         """Fetch the box for `key` that came with `step`, and keep what is in it."""
         position = step.outcome.recipients.index(key.public)
         request = BoxRequest(self.label, self.label, self.label, step.index, position)
-        answer = await self.log.box(request, self.author().signing)
+        answer = await self.box(request)
         opened = keyring.open_handed(step, answer, key, expected)
-        self.writer.keep(self.account.with_keys(user_keys=(opened,)))
+        self.writer.keep(user_keys=(opened,))
         return opened
 
     # --- writing
@@ -249,6 +292,7 @@ class User:
         await self.log.sync()
         author, user_key = self.author(), await self.user_key()
         half, box = compose.half_add(self._place(), author, request.device, user_key)
+        self.log.wrote(half)
         return Offer(self.log.log_id, self.identity, half, box)
 
     async def revoke_devices(self, *signing: bytes) -> None:
@@ -288,13 +332,19 @@ class User:
         return self.account.devices[-1], self.account.user_keys[-1]
 
     def _is_in(self) -> bool:
-        """Whether the newest device here is live."""
-        state = self.log.replica.user(self.label)
-        newest = self.account.devices[-1].signing.public
-        return state is not None and state.device(newest) is not None
+        """Whether a device that is here is live."""
+        return self.log.replica.user(self.label) is not None and bool(self.devices)
 
     def _place(self) -> Place:
         return Place.after(self.log.replica, self.label)
+
+
+async def enter(log: Asking[Known], token: IdentityToken, account: Account | None) -> Identity:
+    """Who `token` makes of an account, which is nobody else's yet."""
+    known = account.identity if account else None
+    if known and known.opening != token.opening:
+        raise UsageError("somebody else's account is here already")
+    return known or await log.identify(token)
 
 
 def _check_log(log_id: bytes, log: Asking[Known], what: str) -> None:

@@ -176,13 +176,15 @@ def devices(log: LogActor, add: Draft) -> Iterator[Case]:
     for name, rule, shows, to in (
         ("null", "R-10.4", "No device.", None),
         ("two-fields", "R-10.4", "A device has three fields.", device[:2]),
-        ("kind-2", "R-10.4", "Kinds are 0 and 1.", [*device[:2], 2]),
+        ("kind-3", "R-10.4", "Kinds are 0, 1 and 2.", [*device[:2], 3]),
         ("kind-false", "R-10.4", "false is not 0.", [*device[:2], False]),
         ("signing-31", "R-10.4", "A signing key of 31 bytes.", [device[0][:31], *device[1:]]),
     ):
         yield wrong(log, f"device-{name}", rule, shows, add.at(6, 1, to=to))
     recovery = add.at(6, 1, 2, to=1)
     yield block_ok("payload-device-kind-1", "A recovery device.", log, recovery.raw)
+    by_mail = add.at(6, 1, 2, to=2)
+    yield block_ok("payload-device-kind-2", "One for recovery by e-mail.", log, by_mail.raw)
 
 
 def revokes(world: World, ada: User) -> Iterator[Case]:

@@ -25,22 +25,21 @@ def diverging(depth: int) -> bytes:
     return (int.from_bytes(COMMON) ^ 1 << 255 - depth).to_bytes(32)
 
 
-def filled(labels: Mapping[bytes, bytes]) -> tuple[Directory, dict[bytes, bytes]]:
-    directory, buckets = Directory(), dict[bytes, bytes]()
-    update = directory.plan(labels.items(), buckets.get)
+def filled(labels: Mapping[bytes, bytes]) -> tuple[Directory, dict[int, bytes]]:
+    directory, nothing = Directory(), dict[int, bytes]()
+    update = directory.plan(labels.items(), nothing.__getitem__)
     directory.apply(update)
-    buckets.update({key: record for key, record in update.writes.items() if record})
-    return directory, buckets
+    return directory, update.writes
 
 
 VALUES = {seed("other", n): seed("held", n) for n in range(60)}
 VALUES |= {COMMON: seed("value"), diverging(20): seed("twin")}
-DIRECTORY, BUCKETS = filled(VALUES)
+DIRECTORY, RECORDS = filled(VALUES)
 ROOT = DIRECTORY.root
 
 
 def proof_of(label: bytes) -> Proof:
-    path = DIRECTORY.path(label, BUCKETS.get)
+    path = DIRECTORY.path(label, RECORDS.__getitem__)
     return prove(label, path, VALUES.__getitem__)
 
 
@@ -149,12 +148,13 @@ def _values(name: str, label: bytes) -> Iterator[Case]:
 def _deep() -> Iterator[Case]:
     """Two labels that differ in their last bit only: the path has 256 nodes."""
     twin = diverging(255)
-    directory, buckets = filled({COMMON: seed("value"), twin: seed("twin")})
+    directory, records = filled({COMMON: seed("value"), twin: seed("twin")})
     for name, label in (("deepest", COMMON), ("deepest-nothing", diverging(254))):
-        proof = prove(label, directory.path(label, buckets.get))
+        proof = prove(label, directory.path(label, records.__getitem__))
         given = given_of(label, proof, directory.root)
         yield ok(KIND, name, "Two labels that differ in their last bit only.", given)
-    given = given_of(COMMON, prove(COMMON, directory.path(COMMON, buckets.get)), directory.root)
+    proof = prove(COMMON, directory.path(COMMON, records.__getitem__))
+    given = given_of(COMMON, proof, directory.root)
     swapped = {**given, "label": twin.hex()}
     shows = "The label that differs in the last bit."
     yield bad(KIND, "deepest-twin", "R-30.11", "deepest", shows, swapped)
