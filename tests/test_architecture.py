@@ -59,6 +59,7 @@ CORE = (
     "ledger.rules",
     "ledger.log.planner",
     "ledger.log.replay",
+    "ledger.recovery.vouching",
     "ledger.client.group.groups",
     "ledger.client.verify",
     "ledger.client.history",

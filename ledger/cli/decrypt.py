@@ -10,6 +10,7 @@ from ledger.cli.person import Person, person_command
 from ledger.cli.sealing import bar, documents, opened
 from ledger.cli.words import example
 from ledger.client.documents import Document
+from ledger.errors import UsageError
 
 _PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -32,6 +33,8 @@ _PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @person_command
 async def decrypt(person: Person, file: Path, output: Path, author: str | None) -> None:
     """Open FILE (- for standard input), which was sealed to you or to a group of yours."""
+    if str(output) == "-":
+        raise UsageError("name a file: it is put there only once all of it was in order")
     async with documents(person) as (_, papers, _):
         if author:
             await papers.light.lookup(author)

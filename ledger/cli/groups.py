@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from string import hexdigits
 
 import click
 
@@ -233,6 +234,8 @@ def find_group(user: User, name: str) -> Group:
 def _among(user: User, name: str, labels: Iterable[bytes]) -> bytes:
     if name == user.identifier:
         return user.label
+    if not set(name.lower()) <= set(hexdigits):
+        raise UsageError(f"name people by their labels here: keyroll lookup {name} tells it")
     found = [label for label in labels if label.hex().startswith(name.lower())]
     if not name or len(found) != 1:
         raise UsageError(f"{len(found)} labels begin '{name}': name more digits, or sync first")

@@ -16,7 +16,11 @@ from ledger.format.identity import IdentityToken
 from ledger.format.keys import SigningKey
 
 
-@click.command(epilog=example("keyroll reset token.txt --authority app/authority.key"))
+@click.command(
+    epilog=example(
+        "keyroll reset token.txt --authority app/authority.key --url https://… --log-id 6f2c…"
+    )
+)
 @click.argument("token", type=click.File("r"))
 @click.option(
     "--authority",

@@ -305,6 +305,8 @@ class Documents:
             raise BadSignature("R-90.6", "the author is nobody in this log")
         live = state.device(ending.signer) is not None
         if not live and not is_retired(state.retired, ending.signer):
+            if self._is_away():
+                raise TransportError("a device of the author's that was not seen yet, if it is one")
             raise BadSignature("R-90.6", "what signed this never was a device of the author's")
         name = self._names().get(ending.author)
         return Author(ending.author, name, ending.signer, live, pin.time)
@@ -312,7 +314,7 @@ class Documents:
     async def _seen(self, label: bytes) -> Pin | None:
         """How somebody stands: as they were seen last, where no server answers."""
         pin, now = self.light.trust.pin(label), self.light.clock()
-        if pin and now < self._away and not self.light.is_gone:
+        if pin and self._is_away() and not self.light.is_gone:
             return pin
         try:
             (found,) = await self.light.lookup(label)
@@ -326,6 +328,10 @@ class Documents:
         self._away = 0
         self._looked_up[label] = now, label
         return found.pin
+
+    def _is_away(self) -> bool:
+        """Whether the server did not answer a moment ago."""
+        return self.light.clock() < self._away
 
     # --- boxes
 

@@ -121,7 +121,7 @@ class Home:
         url = url or (known.url if known else None)
         log_id = log_id or (known.log_id if known else None)
         if not url or not log_id:
-            raise UsageError("which log? Name its address and its log id once")
+            raise UsageError("which log? Name it once, by --url and --log-id")
         return Settings(url, log_id)
 
     def remember(self, settings: Settings) -> None:

@@ -85,15 +85,14 @@ class WaitingRoom:
             left = tuple((absent[name], halves[name][0]) for name in some)
             user = self.user.label
             asked = LeaveRequest(user, session.id, session.commitment, left).encode()
-            await self._server.post(wire.LEAVE_PATH, self._signed(asked, wire.LEAVE_PATH), 0)
+            await self._asked(wire.LEAVE_PATH, asked, 0)
 
     # --- to claim
 
     async def waiting(self) -> tuple[Waiting, ...]:
         """What waits at the log's server."""
         asked = WaitingRequest(self.user.label).encode()
-        body = self._signed(asked, wire.WAITING_PATH)
-        answer = await self._server.post(wire.WAITING_PATH, body, wire.MAX_ANSWER_BYTES)
+        answer = await self._asked(wire.WAITING_PATH, asked, wire.MAX_ANSWER_BYTES)
         return WaitingAnswer.decode(answer).waiting
 
     async def mailed(
@@ -144,6 +143,11 @@ class WaitingRoom:
         for session, half in TakeAnswer.decode(answer).halves:
             found[session].append(half)
         return found
+
+    async def _asked(self, path: str, request: bytes, limit: int) -> bytes:
+        """The answer of the log's server, which may say that this device is gone."""
+        async with self.user.answered():
+            return await self._server.post(path, self._signed(request, path), limit)
 
     def _signed(self, request: bytes, path: str) -> bytes:
         log, signer = self.user.log, self.user.author().signing

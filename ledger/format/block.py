@@ -164,8 +164,9 @@ def perform(checks: Checks) -> None:
     """Do the checks. Raises `MalformedInput` (R-15.1) or `BadSignature` (R-40.4, R-52.5)."""
     for key in checks.entering:
         keys.check_signing_key(key)
-    outer = (("R-40.4", *signature) for signature in checks.signatures)
-    for rule, kid, signature, message in (*outer, *checks.inner):
+    for kid, signature, message in checks.signatures:
+        cose.check_signature(kid, signature, message)
+    for rule, kid, signature, message in checks.inner:
         if not keys.verifies(kid, message, signature):
             raise BadSignature(rule, f"the signature by {kid.hex()} does not verify")
 

@@ -62,7 +62,7 @@ from ledger.log.cosigning import Cosign, SignedTree, staged_nodes
 from ledger.log.planner import Admission, Plan, View, plan
 from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Job
 from ledger.log.receipts import Receipts
-from ledger.log.waiting import Admitted, Draft, Request, Verdict, Waiting
+from ledger.log.waiting import Admitted, Draft, Request, Verdict, Waiting, take_portion
 from ledger.rules.state import LogState
 from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
 
@@ -73,9 +73,6 @@ _PAUSE = 1.0
 
 _PATIENCE = 0.1
 """Seconds that a batch waits, at most, for blocks whose checks are under way."""
-
-_PORTION = 64
-"""Blocks that are planned between two looks at what else there is to do: some 5 ms."""
 
 _logger = structlog.get_logger("keyroll.sequencer")
 
@@ -226,38 +223,38 @@ class Sequencer:
             self._wake.set()
 
     async def _gather(self) -> None:
-        """Wait for blocks, or until a heartbeat is due; let a batch fill up for a moment."""
+        """Wait for blocks, or until a heartbeat is due."""
         timeout = self._until_heartbeat()
-        if not self._at_hand and timeout and not (self._stopping and not self._taken):
+        at_hand = self._ready or self._draft
+        if not at_hand and timeout and not (self._stopping and not self._taken):
             self._wake.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
-            except TimeoutError:
-                return
-        if 0 < self._at_hand < self._settings.max_batch:
-            await asyncio.sleep(self._settings.linger)
 
     async def _fill(self, draft: Draft) -> None:
         """Plan what is ready, until that is half of what was taken: the rest is checked meanwhile.
 
-        A few large batches cost less than many small ones.
+        A few large batches cost less than many small ones. So one that was not begun ahead, when
+        others came while the disk was busy, lets others come for a moment.
         """
+        moment = 0.0 if draft.items else self._settings.linger
+        end = time.monotonic() + moment
+        await self._admit_ready(draft)
+        if draft.items and not self._ready:
+            await asyncio.sleep(end - time.monotonic())
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                while True:
-                    self._wake.clear()
-                    await self._admit_ready(draft)
-                    enough = min(len(self._taken) / 2, self._settings.max_batch)
-                    if self._ready or len(draft.items) >= enough:
-                        return
+                while not await self._is_filled(draft):
                     await self._wake.wait()
         await self._admit_ready(draft)
 
-    @property
-    def _at_hand(self) -> int:
-        """Blocks that could be written now."""
-        return len(self._ready) + (len(self._draft.items) if self._draft else 0)
+    async def _is_filled(self, draft: Draft) -> bool:
+        """Plan what is ready; whether that is enough."""
+        self._wake.clear()
+        await self._admit_ready(draft)
+        enough = min(len(self._taken) / 2, self._settings.max_batch)
+        return bool(self._ready) or len(draft.items) >= enough
 
     def _until_heartbeat(self) -> float:
         """Seconds until the log has been silent for too long, 0 if it has."""
@@ -300,29 +297,10 @@ class Sequencer:
 
     async def _admit_ready(self, draft: Draft, go: Callable[[], bool] = lambda: True) -> None:
         """Plan what is ready now, a portion at a time, as long as it may `go` on."""
-        while go() and (portion := self._take_portion(len(draft.items))):
+        most = self._settings.max_batch
+        while go() and (portion := take_portion(self._ready, len(draft.items), most)):
             draft.admit(portion)
             await asyncio.sleep(0)
-
-    def _take_portion(self, taken: int) -> list[Waiting]:
-        """What is ready, as far as a batch has room that has `taken` some already; at most
-        `_PORTION`. None if it is full.
-
-        The blocks of a small request stay together: one checkpoint then proves them all.
-        """
-        ready, room = self._ready, self._settings.max_batch - taken
-        most = min(room, _PORTION, len(ready))
-        least = 0 if taken and most == room else 1
-        whole = (at for at in range(most, least - 1, -1) if not self._parts(at))
-        count = next(whole, most)
-        portion = ready[:count]
-        del ready[:count]
-        return portion
-
-    def _parts(self, at: int) -> bool:
-        """Whether the request of the block at place `at` of those ready began before it."""
-        ready = self._ready
-        return 0 < at < len(ready) and ready[at - 1].request is ready[at].request
 
     async def _finish_and_go_on(self, draft: Draft, commit: Commit) -> Receipts:
         """Finish a batch, and plan the next one ahead while the disk is busy with it."""

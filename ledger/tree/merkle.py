@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
 
 from ledger.errors import MalformedInput
 
@@ -31,7 +30,8 @@ MAX_SIZE = 2**63 - 1
 EMPTY_ROOT = sha256(b"").digest()
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Node:
     """The perfect subtree over leaves `index << level` to `(index + 1) << level` (exclusive)."""
 
     level: int

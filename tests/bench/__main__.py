@@ -23,6 +23,7 @@ from tests.bench.witness import witness_figures
 from tests.bench.workload import MIXES, Mix
 
 LONG = 100_000
+PARTS = ("append", "log", "lookup", "witness", "seal", "thousand", "append_1m")
 
 
 def on_long_log(console: Console, mix: Mix) -> list[Figure]:
@@ -54,25 +55,31 @@ def among_labels(console: Console, sizes: Sequence[int]) -> list[Figure]:
     default="groups",
     help="What is written: with groups, or users and devices only.",
 )
+@click.option(
+    "--only",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Measure this part of it; may be given several times.",
+)
 @click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path))
-def main(quick: bool, mix: str, target: Path | None) -> None:
+def main(quick: bool, mix: str, only: Sequence[str], target: Path | None) -> None:
     """Measure Keyroll against V, PyNaCl's signature checks a second on one thread.
 
     Example: ./run bench --quick --json bench.json
     """
     console = Console()
     sizes = QUICK if quick else ALL
-    parts: list[Callable[[], list[Figure]]] = [
-        lambda: append_figures(MIXES[mix]),
-        lambda: on_long_log(console, MIXES[mix]),
-        lambda: among_labels(console, sizes),
-        witness_figures,
-        seal_figures,
-        thousand_figures,
-    ]
-    if not quick:
-        parts.append(lambda: append_1m_figures(MIXES[mix]))
-    figures = [figure for part in parts for figure in part()]
+    parts: dict[str, Callable[[], list[Figure]]] = {
+        "append": lambda: append_figures(MIXES[mix]),
+        "log": lambda: on_long_log(console, MIXES[mix]),
+        "lookup": lambda: among_labels(console, sizes),
+        "witness": witness_figures,
+        "seal": seal_figures,
+        "thousand": thousand_figures,
+        "append_1m": lambda: append_1m_figures(MIXES[mix]),
+    }
+    chosen = only or [part for part in PARTS if not (quick and part == "append_1m")]
+    figures = [figure for part in chosen for figure in parts[part]()]
     console.print(table(figures))
     if target:
         target.write_text(json.dumps({f.key: fields(f) for f in figures}, indent=2) + "\n")

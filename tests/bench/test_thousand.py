@@ -15,6 +15,6 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert created.value > 0
     assert "/v1/blocks" in written.note
     assert written.value > 20 * 80
-    assert 300 < fetched.value < 700
-    assert "/v1/statements" in fetched.note
+    assert 200 < fetched.value < 700
+    assert "/v1/statements" in fetched.note.partition("who is in it")[2]
     assert "/v1/boxes" not in fetched.note

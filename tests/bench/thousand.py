@@ -6,8 +6,9 @@
 | `group_1000_bytes` | all that the admin's device sent and got for that |
 | `group_1000_member_bytes` | what a member sent and got for the box with the group's key |
 
-A box alone says what the key is; who handed it out is in the statement, which the member reads and
-verifies as well, with the chains that it rests on. What that takes stands beside the figure.
+The box is all it takes to decrypt: what is in it makes the group's key, or it does not. Who is in
+the group its statements say, verified with everybody's chains, for who asks that or seals
+something. What these take stands beside the figure.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from ledger.client.replay.session import Log
 from ledger.client.sdk import Keyroll
 from ledger.client.transport import HttpTransport
 from ledger.client.user.user import User
+from ledger.format.group_boxes import GROUP_BOXES_PATH
 from ledger.format.statement import Role
-from ledger.format.wire import BOXES_PATH
 from ledger.server.config import RateConfig
 from ledger.server.founding import AppKeys, Terms, found_home
 from ledger.server.home import Home
@@ -62,11 +63,13 @@ async def _measured(path: Path) -> list[Figure]:
         await ada.lookup(*names)
         rounds = [await _created(ada, names) for _ in range(ROUNDS)]
         label, _, written = rounds[-1]
-        with _counted() as read:
+        sealed = await ada.encrypt(b"x", groups=[label])
+        with _counted() as opening:
+            await bob.decrypt(sealed)
+        with _counted() as seeing:
             await bob.group(label).view()
-            await bob.group(label).key()
-    fetched = float(read.pop(BOXES_PATH))
-    beside = f"to verify it: {_by_path(read)}"
+    fetched = float(opening.pop(GROUP_BOXES_PATH))
+    beside = f"to decrypt: {_by_path(opening)}; to see who is in it: {_by_path(seeing)}"
     times = tuple(1_000 * seconds for _, seconds, _ in rounds)
     sizes = tuple(float(traffic.total()) for _, _, traffic in rounds)
     return [

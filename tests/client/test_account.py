@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from dataclasses import replace
@@ -11,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.client.doubts import Mark
 from ledger.client.user import account as accounts
-from ledger.client.user.account import Account, DeviceSecret, FileVault, Identity
-from ledger.errors import MalformedInput, StoreError
+from ledger.client.user.account import Account, DeviceSecret, Edit, FileVault, Identity
+from ledger.errors import MalformedInput, StoreError, UsageError
 from ledger.format.bodies import DeviceKind
 from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, SigningKey
 from ledger.format.wire import Submission
+from ledger.seal.lock import Lock
 
 seeds = st.binary(min_size=32, max_size=32)
 devices = st.builds(
@@ -38,7 +41,9 @@ all_accounts = st.builds(
     st.none() | submissions,
     st.lists(seeds.map(EncryptionKey), max_size=3).map(tuple),
     st.lists(seeds.map(SigningKey), max_size=3).map(tuple),
+    st.none() | st.builds(Mark, st.binary(min_size=16, max_size=16), st.integers(0, 2**63), seeds),
 )
+LOCK = Lock.by_secret(bytes(32))
 
 
 @given(all_accounts)
@@ -110,6 +115,51 @@ def test_a_vault(account: Account, tmp_path: Path) -> None:
         assert FileVault(tmp_path / "account").load() == replace(account, log_id=label)
     assert [path.name for path in tmp_path.iterdir()] == ["account"]
     assert stat.S_IMODE((tmp_path / "account").stat().st_mode) == 0o600
+
+
+def test_what_one_changes_the_other_sees(account: Account, tmp_path: Path) -> None:
+    """And neither loses what the other added, whatever it had read before."""
+    vaults = [FileVault(tmp_path / "account", LOCK) for _ in range(2)]
+    vaults[0].save(account)
+    assert vaults[1].load() == account
+    added = [DeviceSecret.generate() for _ in range(6)]
+
+    def adding(device: DeviceSecret) -> Edit:
+        return lambda held: (held or account).with_keys(devices=[device])
+
+    for number, device in enumerate(added):
+        vaults[number % 2].change(adding(device))
+    for vault in vaults:
+        found = vault.load()
+        assert found
+        assert found.devices == (*account.devices, *added)
+    before = (tmp_path / "account").stat()
+    vaults[0].change(lambda held: held or account)
+    assert (tmp_path / "account").stat() == before
+
+
+async def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vaults = [FileVault(tmp_path / "account") for _ in range(2)]
+    inside = 0
+
+    async def work(vault: FileVault) -> None:
+        nonlocal inside
+        async with vault.turn():
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0.01)
+            inside -= 1
+
+    await asyncio.gather(*(work(vault) for vault in vaults * 3))
+    monkeypatch.setattr(accounts, "_LONGEST_WAIT", 0.05)
+    async with vaults[0].turn():
+        with pytest.raises(UsageError, match="another process"):
+            await work(vaults[1])
+    await work(vaults[1])
+    with pytest.raises(StoreError):
+        await work(FileVault(tmp_path / "nowhere" / "account"))
+    with pytest.raises(StoreError):
+        FileVault(tmp_path / "nowhere" / "account").change(lambda held: held or Account(bytes(32)))
 
 
 def test_a_failed_save_changes_nothing(

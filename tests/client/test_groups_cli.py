@@ -94,7 +94,8 @@ async def test_what_makes_no_sense(three: list[Machine]) -> None:
     label = (await ada.groups("create", bob.label, "--json")).facts["group"]
     await bob.fails(2, "no admin", "add", label, eve.label)
     await bob.fails(2, "nobody removes themselves", "remove", label, "bob@example.org")
-    await ada.fails(2, "0 labels begin", "add", label, "zz")
+    await ada.fails(2, "0 labels begin", "add", label, "ff" * 16)
+    await ada.fails(2, "keyroll lookup eve@example.org", "add", label, "eve@example.org")
     await ada.fails(2, "0 groups have", "show", bob.label[:8])
     await ada.fails(2, "no group", "show", bob.label)
     await ada.fails(2, "labels begin ''", "add", label, "")

@@ -13,7 +13,7 @@ from ledger.app import keys
 from ledger.client.pending import WaitingRoom
 from ledger.client.sdk import Keyroll
 from ledger.client.transport import HttpTransport
-from ledger.errors import NotForYou, Refused, TransportError, UsageError
+from ledger.errors import DeviceGone, NotForYou, Refused, TransportError, UsageError
 from ledger.format import pending
 from ledger.format import recovery as wire
 from ledger.format.sessions import SHARE_PATH
@@ -188,6 +188,21 @@ async def test_a_key_that_changed_before_it_was_claimed(ward: Ward) -> None:
         await fay.revoke_device(phone.signing.public)
         await fay.claim(ward.code)
         assert (await fay.decrypt(sealed)).data == b"x"
+
+
+async def test_by_a_device_that_joined(ward: Ward) -> None:
+    """R-98.9: it shows both blocks. One that was revoked meanwhile learns it."""
+    sealed = await ward.ada.encrypt(b"x", users=[FAY])
+    async with (
+        ward.comes() as fay,
+        place_of(ward.live, ward.path / "phone", ward.town.url) as phone,
+    ):
+        await phone.join(await fay.offer(phone.request()))
+        await phone.revoke_device(fay.user.devices[0].signing.public)
+        with pytest.raises(DeviceGone):
+            await fay.claim(nobody)
+        assert len(await phone.claim(ward.code)) == 1
+        assert (await phone.decrypt(sealed)).data == b"x"
 
 
 # --- what is not right

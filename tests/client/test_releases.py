@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.client import transport
 from ledger.client.sdk import Keyroll, Status
 from ledger.client.user.releases import Releases
 from ledger.errors import StoreError
@@ -68,8 +69,11 @@ async def test_a_record_that_is_gone(live: Live, tmp_path: Path) -> None:
         assert ada.releases.alarming
 
 
-async def test_a_service_that_does_not_answer(live: Live, tmp_path: Path) -> None:
+async def test_a_service_that_does_not_answer(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is told, and stops nothing."""
+    monkeypatch.setattr(transport, "_FIRST_PAUSE", 0.01)
     async with town_at(tmp_path / "service", live) as town, ada_at(live, tmp_path, town):
         pass
     async with at(live, tmp_path / "ada", town.url) as ada:

@@ -73,6 +73,28 @@ async def test_two_of_one_place_write_in_turn(live: Live, tmp_path: Path) -> Non
         assert ada.doubts == other.doubts == ()
 
 
+async def test_many_tasks_of_one_place(live: Live, tmp_path: Path) -> None:
+    async with person(live, tmp_path, ADA) as ada, person(live, tmp_path, BOB):
+        (bob,) = await ada.lookup(BOB)
+        one, two = await ada.create_group({}), await ada.create_group({})
+        await asyncio.gather(
+            ada.user.add_device(),
+            ada.recovery_code(),
+            one.add(bob.label),
+            two.add(bob.label),
+            one.rotate(),
+            ada.encrypt(b"x", users=[BOB], groups=[two.label]),
+            ada.create_group({BOB: Role.MEMBER}),
+            ada.refresh(),
+        )
+        state = await as_replayed(live, ada)
+        assert len(state.devices) == 3
+        for group in (one, two):
+            assert len(await group.members()) == 2
+        assert one.state.generation == 1
+        assert ada.user.account.pending is None
+
+
 async def synced(me: Keyroll) -> Keyroll:
     await me.refresh()
     return me

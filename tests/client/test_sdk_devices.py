@@ -12,6 +12,7 @@ from ledger.client.replay.session import Log
 from ledger.client.sdk import Keyroll, Status
 from ledger.client.user.account import Account, DeviceSecret, MemoryVault
 from ledger.client.user.handover import Offer, Request
+from ledger.client.user.recovery import RecoveryCode
 from ledger.client.user.user import User
 from ledger.errors import (
     DeviceGone,
@@ -225,6 +226,25 @@ async def test_a_reset_where_the_last_device_was(live: Live, tmp_path: Path) -> 
         assert (await as_replayed(live, ada)).epoch == 1
         sealed = await ada.encrypt(b"y")
         assert (await ada.decrypt(sealed)).data == b"y"
+
+
+async def test_a_code_where_the_device_was_revoked(live: Live, tmp_path: Path) -> None:
+    """The way back in leads into the very place that is out, too."""
+    async with person(live, tmp_path, ADA) as ada, at(live, tmp_path / "phone") as phone:
+        code = await ada.recovery_code()
+        sealed = await ada.encrypt(b"x")
+        await phone.join(await carried(ada, phone))
+        await phone.revoke_device(ada.user.devices[0].signing.public)
+        with pytest.raises(DeviceGone):
+            await ada.decrypt(sealed)
+        with pytest.raises(UsageError, match="no live recovery device"):
+            await ada.recover(live.token(ADA), RecoveryCode.generate())
+        assert ada.status.name == "GONE"
+        await ada.recover(live.token(ADA), code)
+        assert ada.status is Status.READY
+        assert (await ada.decrypt(sealed)).data == b"x"
+        assert len((await as_replayed(live, ada)).devices) == 3
+        assert not ada.doubts
 
 
 async def test_a_reset_that_was_for_another_epoch(live: Live, tmp_path: Path) -> None:

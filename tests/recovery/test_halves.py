@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from ledger.recovery.attempts import DAY, HOUR, Attempts
 from ledger.recovery.config import Config, MailConfig, ServerConfig
 from ledger.recovery.halves import Halves, NoRoom
 from ledger.recovery.runtime import make, serving
-from tests.support.actors import LogActor, User
+from tests.support.actors import LogActor, User, signing_key
 from tests.support.mailbox import Mailbox, mail_server
 from tests.support.shift import Shift
 
@@ -185,6 +185,52 @@ async def test_for_thirty_days(counter: Counter) -> None:
         await counter.ask()
     await counter.leave(b"3" * 32, T)
     assert await counter.claim(T, count=2) == ((T, b"3" * 32),)
+
+
+async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
+    """Halves, the code that was sent, and that it came back."""
+    make(tmp_path / "service")
+    async with mail_server() as box:
+        config = Config(ServerConfig(port=0), MailConfig(port=box.port))
+        attempt = b""
+        for step in range(3):
+            async with (
+                serving(tmp_path / "service", config) as url,
+                HttpTransport(url) as http,
+            ):
+                counter = Counter(http, box, Shift())
+                if step == 0:
+                    await counter.leave()
+                    attempt = await counter.ask()
+                    await box.wait(FAY)
+                elif step == 1:
+                    await counter.answer(attempt, await box.code(FAY))
+                else:
+                    assert await counter.take(attempt) == ((S, ONE),)
+
+
+async def test_who_was_not_let_in_is_refused(counter: Counter) -> None:
+    """R-98.9, R-72.1: over HTTP; nobody gets a mail."""
+    await counter.leave()
+    fay, eve = User.create(ACTOR, FAY, ANCHOR), User.create(ACTOR, EVE, ANCHOR)
+    key = fay.after.devices[0].signing
+    asked = AskRequest(attempt_id(T), LOG, fay.after.opening, (S,), (fay.raw,))
+    for wrong, signer, kind in (
+        (asked, eve.after.devices[0].signing, "forbidden"),
+        (replace(asked, lineage=(eve.raw,)), key, "forbidden"),
+        (replace(asked, lineage=(b"block",)), key, "malformed"),
+    ):
+        with pytest.raises(Refused, match=kind):
+            await counter.request(wrong, signer)
+    body = authenticate(asked.encode(), wire.CODES_PATH, key, LOG, counter.shift.now())
+    with pytest.raises(Refused, match="unauthenticated"):
+        await counter.http.post(pending.ASK_PATH, body, 0)
+    operator = replace(ACTOR, enrolment=signing_key("the operator's own"))
+    with pytest.raises(Refused, match="not-found"):
+        await counter.ask(log=operator)
+    assert counter.box.mails == []
+    await counter.request(asked, key)
+    assert await counter.box.code(FAY)
 
 
 # --- limits, at the file

@@ -74,7 +74,7 @@ async def test_manners(tmp_path: Path) -> None:
         assert await post(wire.CODES_PATH, code) == (403, "wrong-code")
         assert await post(wire.CLAIMS_PATH, claim) == (404, "not-found")
         assert await post(wire.CODES_PATH, code + b"\0") == (400, "malformed")
-        assert await post(wire.CODES_PATH, bytes(20_000)) == (413, "too-large")
+        assert await post(wire.CODES_PATH, bytes(40_000)) == (413, "too-large")
         assert await post("/v1/recovery/other", code) == (404, "not-found")
         plain = {"Content-Type": "text/plain"}
         assert await post(wire.CODES_PATH, code, **plain) == (415, "media-type")

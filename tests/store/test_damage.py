@@ -187,6 +187,10 @@ def last_piece(head: Head) -> bytes:
     return piece_key(0, (head.size - 1) // layout.PIECE)
 
 
+def first_group(head: Head) -> bytes:
+    return u64(0)
+
+
 WRONG_COUNT = "the number of entries is not the head's"
 WRONG_LAST = "the last entry is not the head's"
 WRONG_BATCH = "the last batch is not the head's"
@@ -217,6 +221,19 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "piece": (remove(layout.HASHES, last_piece), "has lost tile/0/000"),
     "batch": (set_record(layout.BATCHES, lambda head: u64(head.size), flipped(0)), WRONG_BATCH),
     "leaves": (remove_first(layout.LEAVES), "has lost the directory's leaf 0"),
+    "a leaf": (set_record(layout.LEAVES, first_group, flipped(32)), "the directory is not the"),
+    "no leaf": (
+        set_record(layout.LEAVES, first_group, lambda group: group[64:]),
+        "has lost the directory's leaf 6",
+    ),
+    "half a leaf": (
+        set_record(layout.LEAVES, first_group, lambda group: group[:-1]),
+        "a leaf of the directory is damaged",
+    ),
+    "a leaf twice": (
+        set_record(layout.LEAVES, first_group, lambda group: group[:64] + group[:-64]),
+        "holds a label twice",
+    ),
 }
 
 

@@ -18,29 +18,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from ledger.client.doubts import STORE_ID_BYTES, Cause, Doubt, Mark
+from ledger.client.doubts import STORE_ID_BYTES, Mark
 from ledger.client.group import records as group_records
 from ledger.client.group.groups import Resolved
 from ledger.client.history import Step
-from ledger.client.lookups import pin_records
+from ledger.client.lookups import pin_records, remembered
 from ledger.client.lookups.pins import Found, Held, LogView, Outcome, Own, Pin, Standing
+from ledger.client.lookups.remembered import Remembered
 from ledger.client.lookups.roots import Root, roots_of
-from ledger.client.lookups.tidings import signed_here
 from ledger.errors import UsageError
-from ledger.format import block as blocks
 from ledger.format import checkpoint, entry
 from ledger.format.block import LOG_LABEL
 from ledger.format.bodies import DAY_MS
 from ledger.format.identity import Opening
 from ledger.format.lookup import Link
 from ledger.format.note import parse_note
-from ledger.localfile import LocalFile, open_file, told
+from ledger.localfile import open_file, told
 
 T = TypeVar("T")
 
@@ -68,11 +67,7 @@ _SCHEMA = (
         digest BLOB PRIMARY KEY, size INTEGER NOT NULL, time INTEGER NOT NULL,
         asked BLOB NOT NULL, bundle BLOB NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE TABLE wrote (digest BLOB PRIMARY KEY) WITHOUT ROWID",
-    "CREATE TABLE here (device BLOB PRIMARY KEY) WITHOUT ROWID",
-    """CREATE TABLE doubts (
-        cause INTEGER NOT NULL, about BLOB NOT NULL, PRIMARY KEY (cause, about)
-    ) WITHOUT ROWID""",
+    *remembered.SCHEMA,
 )
 
 
@@ -86,7 +81,7 @@ class Unsettled:
     bundle: bytes
 
 
-class Trust(LocalFile):
+class Trust(Remembered):
     """What is held of one log, for one person. Not safe between threads."""
 
     def __init__(self, database: sqlite3.Connection, log_id: bytes) -> None:
@@ -211,59 +206,10 @@ class Trust(LocalFile):
         """The newest checkpoint that auditors cover, as it was received; empty if none was seen."""
         return self._meta("covered") or b""
 
-    # --- the place itself
-
     def seen(self) -> Mark:
         """How far the log was seen, in which file."""
         view = self.view()
         return Mark(self._meta("store") or b"", view.size, view.root)
-
-    def devices(self) -> list[bytes]:
-        """The signing keys of devices that the account held when they were told here."""
-        with told():
-            return [key for (key,) in self._db.execute("SELECT device FROM here")]
-
-    def remember(self, devices: Iterable[bytes]) -> None:
-        """Remember, instead of what was there, devices that the account holds."""
-        keys = set(devices)
-        if keys != set(self.devices()):
-            with self.transaction():
-                self._db.execute("DELETE FROM here")
-                rows = [(key,) for key in keys]
-                self._db.executemany("INSERT OR IGNORE INTO here VALUES (?)", rows)
-
-    def wrote(self, raw: bytes) -> None:
-        """Remember that a device here signed the block `raw`, which has yet to leave."""
-        with self.transaction():
-            self._db.execute("INSERT OR IGNORE INTO wrote VALUES (?)", (_signed(raw),))
-
-    def doubts(self) -> list[Doubt]:
-        """What did not fit, and was not dismissed."""
-        with told():
-            rows = self._db.execute("SELECT cause, about FROM doubts ORDER BY cause, about")
-            return [Doubt(Cause(cause), about) for cause, about in rows]
-
-    def doubt(self, doubts: Iterable[Doubt]) -> None:
-        """Keep these until they are dismissed."""
-        rows = [(int(one.cause), one.about) for one in doubts]
-        if rows:
-            with self.transaction():
-                self._db.executemany("INSERT OR IGNORE INTO doubts VALUES (?, ?)", rows)
-
-    def dismiss(self, doubt: Doubt) -> None:
-        """Forget a doubt that a person looked at."""
-        values = (int(doubt.cause), doubt.about)
-        with self.transaction():
-            self._db.execute("DELETE FROM doubts WHERE cause = ? AND about = ?", values)
-
-    def _keep_doubts(self, found: Found, own: Own) -> None:
-        """Blocks that a device here signed, and that are new to this place, are in doubt."""
-        for step in signed_here(found, own):
-            query = "SELECT 1 FROM wrote WHERE digest = ?"
-            if not self._db.execute(query, (_signed(step.block.raw),)).fetchone():
-                about = entry.block(step.time, step.block.raw)
-                row = (int(Cause.WRITTEN_ELSEWHERE), about)
-                self._db.execute("INSERT OR IGNORE INTO doubts VALUES (?, ?)", row)
 
     # --- groups
 
@@ -284,6 +230,10 @@ class Trust(LocalFile):
             known = self.resolved(group)
             if known is None or known.chain.length < resolved.chain.length:
                 group_records.write(self._db, group, resolved, statements)
+            if known:  # else this place may have written it before it remembered anything
+                length = resolved.chain.length
+                new = self.links(group)[length - len(statements) : length]
+                self.keep_doubts_of([data for _, data in new], statements)
 
     def check_group(self, group: bytes, steps: Sequence[Step]) -> None:
         """Compare what is kept of a group with its chain. Raises `StoreError`."""
@@ -306,7 +256,7 @@ class Trust(LocalFile):
             for found in outcome.found:
                 self._keep(found, outcome.view.size)
                 if held.own:
-                    self._keep_doubts(found, held.own)
+                    self.keep_doubts(found, held.own)
             self._keep_links(LOG_LABEL, outcome.log_steps)
             self._keep_roots(outcome.bundle)
             self._settle(outcome, now)
@@ -419,11 +369,6 @@ class Trust(LocalFile):
 def size_of(note: bytes) -> int:
     """The size in a checkpoint that was accepted; 0 of none."""
     return checkpoint.parse(parse_note(note).text).size if note else 0
-
-
-def _signed(raw: bytes) -> bytes:
-    """What stands for a block, whoever else has signed it."""
-    return sha256(blocks.parse(raw).envelope.payload).digest()
 
 
 class _Rows(Mapping[bytes, T]):

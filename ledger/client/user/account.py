@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -276,28 +276,31 @@ class FileVault:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def change(self, edit: Edit) -> Account:
-        try:
-            with alone(self._beside("lock")):
-                before = self.load()
-                account = edit(before)
-                if account != before:
-                    self.save(account)
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
+        with ExitStack() as held:
+            self._hold(held, "lock")
+            before = self.load()
+            account = edit(before)
+            if account != before:
+                self.save(account)
         return account
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         for _ in range(int(_LONGEST_WAIT / _PAUSE)):
-            with alone(self._beside("turn"), wait=False) as is_ours:
-                if is_ours:
+            with ExitStack() as held:
+                if self._hold(held, "turn", wait=False):
                     yield
                     return
             await asyncio.sleep(_PAUSE)
         raise UsageError("another process is changing this account: let it end first")
 
-    def _beside(self, name: str) -> Path:
-        return self._path.with_name(f".{self._path.name}.{name}")
+    def _hold(self, held: ExitStack, name: str, *, wait: bool = True) -> bool:
+        """Hold a file beside it as nobody else does, until `held` ends; whether that is so."""
+        try:
+            path = self._path.with_name(f".{self._path.name}.{name}")
+            return held.enter_context(alone(path, wait=wait))
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def _version(self) -> tuple[int, ...]:
         """Tells one file's content from the next: each is a file of its own. Empty if none is."""
