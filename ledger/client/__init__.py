@@ -2,7 +2,7 @@
 
 | here | is |
 | --- | --- |
-| `sdk`, `documents` | what an application calls: a person's place, what they seal and open |
+| `sdk`, `documents`, `readers` | what an application calls: a place, what is sealed and for whom |
 | `lookups/` | a log asked for the chains that count: `LightLog`, `LookupLog`, pins, `trust.db` |
 | `replay/` | a log replayed whole: `Log`, `Replica` |
 | `user/` | a person: devices, keys, blocks on their way in, ways back in |

@@ -24,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ledger.client import ties
-from ledger.client.documents import FRESH, HEAD_BYTES, Document, Documents, parse_preamble
+from ledger.client.documents import HEAD_BYTES, Document, Documents, parse_preamble
 from ledger.client.doubts import Doubt
 from ledger.client.group.group import Group
 from ledger.client.group.rotation import renew
@@ -33,6 +33,7 @@ from ledger.client.kept import KeptSessions
 from ledger.client.lookups.log import LookupLog
 from ledger.client.lookups.pins import Alarm, Found, Pin
 from ledger.client.policy import Policy
+from ledger.client.readers import FRESH
 from ledger.client.service import RecoveryService
 from ledger.client.transport import HttpTransport
 from ledger.client.user.handover import Offer, Request, ask

@@ -15,12 +15,13 @@ from ledger.errors import KeyrollError, RuleViolation
 from ledger.log.admission import Submission, VettedBatch
 from ledger.log.planner import Admission, Plan
 from ledger.log.receipts import Receipts
+from ledger.value import value
 
 PORTION = 64
 """Blocks that are planned between two looks at what else there is to do: some 3 ms."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admitted:
     """A block is durable and published, as leaf `index`, at `time` (ms).
 

@@ -43,7 +43,7 @@ def load(transaction: Transaction) -> Memory:
             _check_staged(snapshot, frontier, staged)
     except MalformedInput as error:
         raise StoreError(f"the store is damaged, restore from a backup: {error}") from error
-    directory = Directory.load(snapshot.leaves(), snapshot.leaf)
+    directory = Directory.load(snapshot.leaves())
     if directory.root != snapshot.head.directory:
         _refuse("the directory is not the head's")
     return Memory(frontier, directory)

@@ -141,17 +141,25 @@ class Directory:
         return self._hash_of(_ROOT)
 
     @classmethod
-    def load(cls, records: Iterable[bytes], read: ReadRecord) -> Directory:
+    def load(cls, records: Iterable[bytes]) -> Directory:
         """The directory that a store's records make up, given by ascending number."""
-        directory, parts = cls(), [bytearray() for _ in range(_PARTS)]
+        # One piece of memory holds all of them for as long as this takes, and goes back whole.
+        directory, flat, parts = cls(), bytearray(), [array("i") for _ in range(_PARTS)]
         for number, record in enumerate(records):
             if len(record) != RECORD_BYTES:
                 raise StoreError("a leaf of the directory is damaged: restore from a backup")
-            parts[record[0]] += record + number.to_bytes(8)
+            parts[record[0]].append(number)
             directory._beside.append(_NONE)
+            flat += record
+
+        def read(number: int) -> bytes:
+            return bytes(flat[number * RECORD_BYTES : (number + 1) * RECORD_BYTES])
+
         for part in parts:
-            directory.apply(directory._planned(_sorted_leaves(part), read))
-            part.clear()
+            leaves = sorted(_leaf_of(read(number), number) for number in part)
+            if any(one[0] == other[0] for one, other in pairwise(leaves)):
+                raise StoreError("the directory holds a label twice: restore from a backup")
+            directory.apply(directory._planned(leaves, read))
         return directory
 
     def copy(self) -> Directory:
@@ -211,8 +219,7 @@ class Directory:
         """What is in a bucket, by ascending label."""
         found, number = [], ~self._below[bucket]
         while number != _NONE:
-            record = read(number)
-            found.append((record[:32], record[32:], number))
+            found.append(_leaf_of(read(number), number))
             number = self._beside[number]
         return sorted(found)
 
@@ -293,13 +300,8 @@ class Directory:
         return root
 
 
-def _sorted_leaves(part: bytearray) -> list[Leaf]:
-    """The leaves of records with their numbers behind them, by ascending label."""
-    size = RECORD_BYTES + 8
-    rows = sorted(bytes(part[at : at + size]) for at in range(0, len(part), size))
-    if any(one[:32] == other[:32] for one, other in pairwise(rows)):
-        raise StoreError("the directory holds a label twice: restore from a backup")
-    return [(one[:32], one[32:64], int.from_bytes(one[64:])) for one in rows]
+def _leaf_of(record: bytes, number: int) -> Leaf:
+    return record[:32], record[32:], number
 
 
 def _path_within(bits: int, above: Sequence[bytes], leaves: Sequence[Leaf]) -> Path:

@@ -269,7 +269,7 @@ async def test_a_key_that_changes_between(
     """R-92.1: the server refuses a box for a key that is no longer current; it is made anew."""
     bob, raced = people.bob, False
     async with documents(live, people.ada) as own:
-        hand_in = own._hand_in
+        hand_in = own._readers._hand_in
 
         async def late(session: Session, boxes: list[SessionBox]) -> None:
             nonlocal raced
@@ -278,7 +278,7 @@ async def test_a_key_that_changes_between(
                 await rotate_quietly(bob)
             await hand_in(session, boxes)
 
-        monkeypatch.setattr(own, "_hand_in", late)
+        monkeypatch.setattr(own._readers, "_hand_in", late)
         sealed = await own.encrypt(b"x", [BOB])
     assert raced
     assert await read_by(live, bob, sealed) == b"x"
@@ -325,7 +325,7 @@ async def test_a_box_that_holds_something_else(live: Live, people: People) -> No
         body = wire.authenticate(
             share.encode(), SHARE_PATH, ada.author().signing, live.log_id, wall_ms()
         )
-        await own._server.share(body)
+        await own._readers._server.share(body)
     assert await read_by(live, bob, sealed) is None
 
 

@@ -36,7 +36,7 @@ async def world(live: Live, tmp_path: Path) -> AsyncIterator[World]:
         yield World(live.url, live.log_id.hex(), str(live.app), url, str(post), str(place))
 
 
-SOME, ALL = (2, 10), (1, 1)
+SOME, ALL = (3, 14), (1, 1)
 """At every which point the line is cut, and a process killed."""
 
 QUICK = ("Registering", "EnrollingMail", "RecoveringByCode", "RevokingADevice", "CreatingAGroup")

@@ -57,8 +57,7 @@ class Both:
         records = self._records
         again = ledger.Directory().plan(self.values.items(), records.__getitem__)
         ascending = [records[number] for number in range(len(records))]
-        loaded = ledger.Directory.load(ascending, records.__getitem__)
-        assert again.root == loaded.root == expected
+        assert again.root == ledger.Directory.load(ascending).root == expected
         rows = [(key, row) for key, row in self._slots.items() if len(key) == 4]
         assert verifier.Directory(self._slots, rows).root() == expected
         assert judge_directory(self.values.items()) == expected

@@ -68,7 +68,7 @@ class Store:
 
     def reload(self) -> None:
         ascending = [self.records[number] for number in range(len(self.records))]
-        self.directory = Directory.load(ascending, self.records.__getitem__)
+        self.directory = Directory.load(ascending)
 
     def nodes(self) -> int:
         """How many the trie has, buckets among them."""

@@ -154,6 +154,10 @@ class LightLog:
         (found,) = await self.lookup(self.label)
         return found
 
+    def names(self) -> dict[bytes, str]:
+        """The identifier of each label that was looked up by one."""
+        return {label: name for name, label in self.trust.names().items()}
+
     def accept(self, pin: Pin) -> None:
         """Accept what a pin tells, as it was shown. Raises `UsageError` if there is more now."""
         self.trust.accept(pin)

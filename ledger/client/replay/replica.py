@@ -283,7 +283,7 @@ class Replica(LocalFile):
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             end = self._row("SELECT size, root, time FROM ends ORDER BY size DESC LIMIT 1")
             rows = self._db.execute("SELECT record FROM leaves ORDER BY number")
-            directory = Directory.load((record for (record,) in rows), self.leaf)
+            directory = Directory.load(record for (record,) in rows)
         size, root, time = end or (0, EMPTY_ROOT, 0)
         self.note = meta.get("note", b"")
         self.head = Head(size, root, time, meta.get("directory", EMPTY))
