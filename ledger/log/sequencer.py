@@ -346,10 +346,12 @@ class Sequencer:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         syncing = partial(self._start_syncing, loop)
-        self._private.put(private, syncing)
-        self._syncing = False
-        self._store.perform(commit, note, syncing)
-        self._syncing = False
+        try:
+            self._private.put(private, syncing)
+            self._syncing = False
+            self._store.perform(commit, note, syncing)
+        finally:
+            self._syncing = False
 
     def _start_syncing(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called in the writer thread: for a while, it needs the disk and not the interpreter."""

@@ -50,7 +50,7 @@ class RateConfig:
     boxes: str = "600/minute"
     statements: str = "600/minute"
     leaves: str = "60/minute"
-    lookups: str = "600/minute"
+    lookups: str = "3000/minute"
     sessions: str = "600/minute"
 
 
@@ -131,7 +131,7 @@ TEMPLATE = """\
 # boxes = "600/minute"
 # statements = "600/minute"
 # leaves = "60/minute"      # and grants
-# lookups = "600/minute"    # and of one user, counting identifiers
+# lookups = "3000/minute"   # and of one user, counting identifiers: a group has up to 1,000
 # sessions = "600/minute"   # shared or opened, left or waiting
 
 [statements]                # of groups: who is in which is not public

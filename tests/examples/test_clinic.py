@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 from base64 import b64encode, urlsafe_b64encode
 from binascii import hexlify
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, closing
-from io import StringIO
 from pathlib import Path
 
 import aiosmtplib
@@ -21,6 +18,7 @@ from aiohttp.test_utils import TestServer
 from aiosmtpd.smtp import SMTP
 from rich.console import Console
 
+from examples.clinic import __main__ as command
 from examples.clinic.ending import Outcome
 from examples.clinic.portal import Portal
 from examples.clinic.post import Post, mailbox, next_code
@@ -30,15 +28,22 @@ from examples.clinic.server import Clinic
 from examples.clinic.story import play
 from examples.clinic.teller import refused, same
 
-ROOT = Path(__file__).resolve().parents[2]
 ADA, BEN, MIA, SAM = (f"{name}@example.org" for name in ("ada", "ben", "mia", "sam"))
 Spell = Callable[[bytes], bytes]
 SECRET = bytes(range(200, 232))
 
 
-async def test_nothing_leaks(tmp_path: Path) -> None:
-    words = StringIO()
-    outcome = await play(tmp_path, Console(file=words, width=100))
+def test_nothing_leaks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command, with all its processes."""
+    played: list[Outcome] = []
+
+    async def noted(path: Path, console: Console) -> Outcome:
+        played.append(await play(path, console))
+        return played[0]
+
+    monkeypatch.setattr(command, "play", noted)
+    assert command.main() == 0
+    (outcome,) = played
     assert outcome.sound
     assert outcome.leaked == frozenset()
     assert len(outcome.secrets) > 60
@@ -46,24 +51,19 @@ async def test_nothing_leaks(tmp_path: Path) -> None:
     assert min(outcome.clinic.size, outcome.log.size, outcome.locked.size) > 100_000
     assert min(outcome.recovery.files, outcome.recovery.size // 10_000) > 2
     assert len(outcome.kept) == 1
-    told = " ".join(words.getvalue().split())
+    told = " ".join(capsys.readouterr().out.split())
     assert "message to ada@patients.example is stopped: added by recovery" in told
     assert "letter to ada@patients.example is stopped once more: added by recovery" in told
     assert "What the service did (asked, begun, given)" in told
     assert f"of {len(outcome.secrets)} secrets" in told
 
 
-def test_the_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.clinic"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Back by mail" in done.stdout
+def test_a_leak_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def leaky(path: Path, console: Console) -> Outcome:
+        return outcome(clinic={KNOWN, SECRET})
+
+    monkeypatch.setattr(command, "play", leaky)
+    assert command.main() == 1
 
 
 async def test_what_is_not_refused_stops_the_story() -> None:

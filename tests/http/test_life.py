@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -301,10 +302,12 @@ async def test_a_full_store_is_unavailable_and_goes_on(
     full = False
     perform = LmdbStore.perform
 
-    def fill(self: LmdbStore, commit: Commit, note: bytes) -> None:
+    def fill(
+        self: LmdbStore, commit: Commit, note: bytes, syncing: Callable[[], None] | None = None
+    ) -> None:
         if full:
             raise StoreFull("no space left on device")
-        perform(self, commit, note)
+        perform(self, commit, note, syncing)
 
     monkeypatch.setattr(LmdbStore, "perform", fill)
     async with served(tmp_path / "log") as live:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ledger.format.statement import Role
 from ledger.log.admission import Submission, VettedBatch
 from ledger.log.commit import Commit
 from ledger.log.planner import Admission
+from ledger.log.pool import Failure, Job
 from ledger.log.sequencer import Settings
 from ledger.log.waiting import Admitted
 from ledger.rules.membership import Kind
@@ -178,6 +179,34 @@ async def test_the_next_batch_is_admitted_while_one_is_written(tmp_path: Path, g
         assert {verdict.index for verdict in verdicts} == {2, 4, 5}
         assert [batch.blocks for batch in log.batches] == [1, 2]
         assert await log.admit(*people) == verdicts
+
+
+async def test_planning_begins_while_others_are_checked(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.log.sequencer._PATIENCE", 30.0)
+    gate.entered.set()
+    async with running(tmp_path / "log", wrap=gate.wrap) as log:
+        people = [log.user(name) for name in ("ada", "bob", "carol", "dan")]
+        checked, checks = asyncio.Event(), log.sequencer._pool.check
+
+        async def late(jobs: Sequence[Job]) -> list[Failure | None]:
+            await checked.wait()
+            return await checks(jobs)
+
+        asked = [asyncio.create_task(log.submit(people[0]))]
+        await asyncio.sleep(0)
+        log.sequencer._pool.check = lambda jobs: asyncio.ensure_future(late(jobs))  # type: ignore[method-assign]
+        asked += [asyncio.create_task(log.submit(one)) for one in people[1:]]
+        await until(lambda: len(gate.early) == 1)
+        assert [batch.blocks for batch in log.batches] == []
+        checked.set()
+        gate.opened.set()
+        verdicts = [verdict for (verdict,) in await asyncio.gather(*asked)]
+        assert [batch.blocks for batch in log.batches] == [4]
+        assert {verdict.index for verdict in verdicts if isinstance(verdict, Admitted)} == {
+            *range(2, 6)
+        }
 
 
 async def test_nothing_is_planned_beside_a_transaction_that_is_filled(

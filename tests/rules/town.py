@@ -50,7 +50,7 @@ class Town(RuleBasedStateMachine):
         self.models: dict[int, Model[bytes]] = {}
         self.policies = 0
         self.create(0)
-        self.add(0, 0, recovery=False)
+        self.add(0, 0, kind=DeviceKind.ORDINARY)
 
     def some(self, number: int) -> tuple[User, Model[bytes]]:
         """A user that exists, whatever the number."""
