@@ -71,8 +71,13 @@ T = TypeVar("T")
 _PAUSE = 1.0
 """Seconds before trying again with a full disk, a wrong clock or missing cosigners."""
 
-_PATIENCE = 0.1
+_PATIENCE = 0.04
 """Seconds that a batch waits, at most, for blocks whose checks are under way."""
+
+_MOST = 0.9
+"""A batch waits for so much of what was taken. With a half, 64 clients with a block each came in
+two batches in turn, which was a seventh more of a server's time for each block.
+"""
 
 _logger = structlog.get_logger("keyroll.sequencer")
 
@@ -233,7 +238,7 @@ class Sequencer:
                     await self._wake.wait()
 
     async def _fill(self, draft: Draft) -> None:
-        """Plan what is ready, until that is half of what was taken: the rest is checked meanwhile.
+        """Plan what is ready, until that is most of what was taken.
 
         A few large batches cost less than many small ones. So one that was not begun ahead, when
         others came while the disk was busy, lets others come for a moment.
@@ -253,7 +258,7 @@ class Sequencer:
         """Plan what is ready; whether that is enough."""
         self._wake.clear()
         await self._admit_ready(draft)
-        enough = min(len(self._taken) / 2, self._settings.max_batch)
+        enough = min(len(self._taken) * _MOST, self._settings.max_batch)
         return bool(self._ready) or len(draft.items) >= enough
 
     def _until_heartbeat(self) -> float:
