@@ -1,4 +1,4 @@
-"""A place whose files were lost, or put back from a copy (R-94.6); and one that only seems so.
+"""A place whose files were lost, or put back from a copy (R-94.6); or one that seems so."""
 
 from __future__ import annotations
 
