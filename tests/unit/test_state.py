@@ -165,7 +165,7 @@ BENT: list[tuple[State, str]] = [
     (replace(USER, user_key=None), "R-65.9"),
     (replace(USER, devices=()), "R-65.9"),
     (replace(USER, devices=(DEVICE,) * 65), "R-10.4"),
-    (replace(USER, devices=(replace(DEVICE, kind=2),)), "R-10.4"),
+    (replace(USER, devices=(replace(DEVICE, kind=3),)), "R-10.4"),
     (replace(USER, devices=(replace(DEVICE, signing=b""),)), "R-10.4"),
     (replace(USER, devices=(replace(DEVICE, encryption=b""),)), "R-10.4"),
     (replace(USER, devices=(replace(DEVICE, added_by=b""),)), "R-10.4"),

@@ -156,7 +156,7 @@ def put(*path: int, to: Any) -> Callable[[list[Any]], None]:
         ("R-10.4", put(5, 0, to=2**63)),
         ("R-10.4", put(5, to=[1])),
         ("R-10.4", put(6, to=[])),
-        ("R-10.4", put(6, 1, 2, to=2)),
+        ("R-10.4", put(6, 1, 2, to=3)),
         ("R-10.4", put(6, 2, to=bytes(33))),
         ("R-15.2", put(6, 1, 1, to=P.to_bytes(32, "little"))),
     ],
