@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ALL_BUT_CLI = (
     "errors format tree rules log store seal client app server recovery demo"
-    " keyfile localfile durable settings value __init__"
+    " keyfile localfile durable settings rates value __init__"
 )
 
 # What each part of `ledger` may import beside itself; `a.b` admits that one module of `a`.
@@ -39,12 +39,15 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "seal": "errors format tree",
         "durable": "",
         "settings": "errors",
+        "rates": "",
         "keyfile": "errors durable",
         "localfile": "errors",
         "client": "errors format tree rules log seal app localfile durable",
         "app": "errors format tree rules log seal client keyfile localfile",
-        "recovery": "errors format seal keyfile localfile settings",
-        "server": "errors format tree rules log store seal app keyfile durable settings __init__",
+        "recovery": "errors format seal keyfile localfile settings rates",
+        "server": (
+            "errors format tree rules log store seal app keyfile durable settings rates __init__"
+        ),
         "demo": ALL_BUT_CLI,
         "cli": ALL_BUT_CLI,
         "__init__": "errors format tree rules log seal client app localfile",

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
-from limits import parse as parse_rate
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 
 from ledger.format import pending
 from ledger.format import recovery as wire
 from ledger.format.wire import Authenticated
+from ledger.rates import Windows, peer
 from ledger.recovery.attempts import Purpose
 from ledger.recovery.config import ServerConfig
 from ledger.recovery.halves import Halves
@@ -65,7 +63,7 @@ def make_app(service: Service) -> web.Application:
     """The application that serves one service's records."""
     app = web.Application(middlewares=[guard], client_max_size=pending.MAX_SERVICE_BYTES)
     app[SERVICE] = service
-    rate = _Rate(service.config)
+    rate = Windows(service.config.rate)
     routes: dict[str, Answer] = {
         wire.RECORDS_PATH: begin_keeping,
         wire.RELEASES_PATH: begin_release,
@@ -170,33 +168,20 @@ def _of_any(answer: Answer) -> OfPeer:
     return small
 
 
-def _handler(answer: OfPeer, rate: _Rate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(
+    answer: OfPeer, rate: Windows
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.Response:
-        peer = rate.peer(request)
-        await rate.take(peer)
+        service = request.app[SERVICE]
+        asking = peer(request, service.config.forwarded)
+        if rate.take(asking):
+            raise Problem("too-many", f"at most {rate.limit} for one peer")
         if request.content_type != CBOR:
             raise Problem("media-type", f"send {CBOR}")
-        body = answer(request.app[SERVICE], await request.read(), peer)
+        body = answer(service, await request.read(), asking)
         if body is None:
             return web.Response(status=204)
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type=CBOR, headers=headers)
 
     return handle
-
-
-class _Rate:
-    """How often one peer may ask, kept in memory."""
-
-    def __init__(self, config: ServerConfig) -> None:
-        self._limit = parse_rate(config.rate)
-        self._forwarded = config.forwarded
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
-
-    async def take(self, peer: str) -> None:
-        if not await self._limiter.hit(self._limit, peer):
-            raise Problem("too-many", f"at most {self._limit} for one peer")
-
-    def peer(self, request: web.Request) -> str:
-        named = request.headers.getall("X-Forwarded-For", []) if self._forwarded else []
-        return named[-1].rpartition(",")[2].strip() if named else request.remote or ""

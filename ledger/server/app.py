@@ -34,6 +34,7 @@ from ledger.format.lookup import LOOKUP_PATH
 from ledger.format.pending import LEAVE_PATH, WAITING_PATH
 from ledger.format.receipt import MEDIA_TYPE as RECEIPT
 from ledger.format.sessions import OPEN_PATH, SHARE_PATH
+from ledger.rates import peer
 from ledger.server import pending, private, proofs, sessions, tiles
 from ledger.server import statements as group_statements
 from ledger.server.coverage import Coverage
@@ -330,14 +331,6 @@ def limited(often: str, service: Service, handler: Handler) -> Handler:
         return await handler(request)
 
     return within_rate
-
-
-def peer(request: web.Request, forwarded: bool) -> str:
-    """Who asks, by address: what the proxy in front appended, if there is one."""
-    if forwarded:
-        last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        return last or request.remote or ""
-    return request.remote or ""
 
 
 async def read_body(request: web.Request, media_type: str = CBOR) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def length(me: Keyroll, label: bytes) -> int:
     return chain.length if chain else 0
 
 
-class Step:
+class Step(ABC):
     """Something that a person does at `home`."""
 
     home = ADA
@@ -138,13 +139,13 @@ class Step:
         """What is there already."""
         await scene.register(ADA, BOB)
 
+    @abstractmethod
     async def act(self, scene: Scene, me: Keyroll) -> None:
         """Done, and done again."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def after(self, scene: Scene, me: Keyroll) -> None:
         """What has come of it: asserted."""
-        raise NotImplementedError
 
 
 class Registering(Step):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from unittest.mock import Mock
 
-from ledger.server import rates
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
+
+from ledger import rates
+from ledger.rates import peer
 from ledger.server.problems import Problem
 from ledger.server.rates import Rate
 
@@ -44,9 +49,29 @@ def test_more_than_a_window_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(Rate("3/minute", "peer"), "ada", 4) == "60"
 
 
+@pytest.mark.parametrize(
+    ("lines", "who"),
+    [
+        (["10.0.0.1"], "10.0.0.1"),
+        (["9.9.9.9, 10.0.0.1"], "10.0.0.1"),
+        (["9.9.9.9", "10.0.0.1"], "10.0.0.1"),
+        ([], "192.0.2.7"),
+        ([""], "192.0.2.7"),
+    ],
+)
+def test_whom_the_proxy_saw(lines: list[str], who: str) -> None:
+    """What it appended last, in the same line or in one of its own: the rest the peer made up."""
+    headers = CIMultiDict(("X-Forwarded-For", line) for line in lines)
+    transport = Mock()
+    transport.get_extra_info.return_value = ("192.0.2.7", 5)
+    request = make_mocked_request("GET", "/", headers, transport=transport)
+    assert peer(request, forwarded=True) == who
+    assert peer(request, forwarded=False) == "192.0.2.7"
+
+
 def test_windows_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, rate = Clock(monkeypatch), Rate("3/second", "peer")
     for number in range(100):
         rate.take(str(number))
         clock.now += 0.1
-    assert len(rate._windows) <= 11
+    assert len(rate._windows._windows) <= 11
