@@ -23,6 +23,7 @@ author says the author's chain (R-90.6).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -48,8 +49,10 @@ _LAST = TRAILER_BYTES + _OVERHEAD
 _SEALED_PIECE = PIECE + _OVERHEAD
 
 MIN_SEALED_BYTES = _START + _OVERHEAD + _LAST
-_BURST = 16 * PIECE
-"""Content that is worked on at once: the digest of one burst is made beside the next."""
+_BURST = 16
+"""Pieces that are handed to the digest's thread at once."""
+_BURSTS = 4
+"""Bursts that wait for it: with fewer, both wait for each other more than they work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +88,54 @@ class _Digest:
     def __init__(self) -> None:
         self._hash = sha256()
         self._pool: ThreadPoolExecutor | None = None
-        self._ahead: Future[None] | None = None
+        self._burst: list[bytes] = []
+        self._ahead: deque[Future[None]] = deque()
 
-    def update(self, data: bytes) -> None:
-        self._settle()
-        if len(data) < _BURST:
-            self._hash.update(data)
+    def update(self, piece: bytes) -> None:
+        """Add `piece`. At most `_BURSTS` bursts of them are held until they are hashed."""
+        self._burst.append(piece)
+        if len(self._burst) < _BURST:
             return
+        burst, self._burst = self._burst, []
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="digest")
-        self._ahead = self._pool.submit(self._hash.update, data)
+        self._settle(_BURSTS - 1)
+        self._ahead.append(self._pool.submit(self._write, burst))
 
     def digest(self) -> bytes:
         """Of everything. Nothing can be added after it."""
-        self._settle()
+        self._settle(0)
         if self._pool:
             self._pool.shutdown()
+        self._write(self._burst)
         return self._hash.digest()
 
-    def _settle(self) -> None:
-        if self._ahead:
-            self._ahead.result()
-            self._ahead = None
+    def _write(self, burst: list[bytes]) -> None:
+        for piece in burst:
+            self._hash.update(piece)
+
+    def _settle(self, left: int) -> None:
+        while len(self._ahead) > left:
+            self._ahead.popleft().result()
+
+
+class _Cutter:
+    """Cuts what comes into pieces of `size` bytes, each once more than `behind` bytes follow it."""
+
+    def __init__(self, size: int, behind: int) -> None:
+        self._size = size
+        self._behind = behind
+        self.rest = b""
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """The pieces that `data` makes whole; what is no piece yet is `rest`."""
+        at = 0
+        while len(self.rest) + len(data) - at > self._size + self._behind:
+            missing = max(0, self._size - len(self.rest))
+            piece = self.rest[: self._size] + data[at : at + missing]
+            self.rest = self.rest[self._size :]
+            at += missing
+            yield piece
+        self.rest += data[at:]
 
 
 class Sealer:
@@ -120,7 +150,8 @@ class Sealer:
         self._stream = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, key)
         self._bound: bytes | None = self._head
         self._digest = _Digest()
-        self._held = b""
+        # What is cut off may be followed by nothing: the last piece is known at the end only.
+        self._cutter = _Cutter(PIECE, behind=0)
         self._length = 0
 
     def start(self) -> bytes:
@@ -130,7 +161,7 @@ class Sealer:
         return start
 
     def update(self, data: bytes) -> Iterator[bytes]:
-        """The sealed bytes that `data` makes complete, in bursts; the rest is held back."""
+        """The sealed pieces that `data` makes complete; the rest is held back."""
         self._length += len(data)
         yield from self._content(data)
 
@@ -141,21 +172,17 @@ class Sealer:
             missing = padded_length(length) - length
             for zeros in _zeros(missing):
                 yield from self._content(zeros)
-        rest = self._push(self._held, _MESSAGE)
+        rest = self._push(self._cutter.rest, _MESSAGE)
         self._digest.update(rest)
         trailer = Trailer(self._preamble, length, self._digest.digest()).sign(self._signer)
         yield rest + self._push(trailer, _FINAL)
 
     def _content(self, data: bytes) -> Iterator[bytes]:
-        """All but the last piece, which may be the stream's last."""
-        data = self._held + data if self._held else data
-        whole = max(0, len(data) - 1) // PIECE * PIECE
-        self._held = data[whole:]
-        for start in range(0, whole, _BURST):
-            ends = range(start, min(whole, start + _BURST), PIECE)
-            burst = b"".join([self._push(data[at : at + PIECE], _MESSAGE) for at in ends])
-            self._digest.update(burst)
-            yield burst
+        """All but the last piece."""
+        for piece in self._cutter.pieces(data):
+            sealed = self._push(piece, _MESSAGE)
+            self._digest.update(sealed)
+            yield sealed
 
     def _push(self, piece: bytes, tag: int) -> bytes:
         bound, self._bound = self._bound, None
@@ -172,8 +199,11 @@ class Ending:
 
     trailer: Trailer
     signer: bytes
+    before: int
+    """Zeros before `tail`."""
     tail: bytes = field(repr=False)
     zeros: int
+    """And after it."""
 
     @property
     def author(self) -> bytes:
@@ -183,6 +213,7 @@ class Ending:
     @property
     def rest(self) -> Iterator[bytes]:
         """The end of the data."""
+        yield from _zeros(self.before)
         yield self.tail
         yield from _zeros(self.zeros)
 
@@ -197,37 +228,41 @@ class Unsealer:
         self._preamble: Preamble | None = None
         self._bound: bytes | None = None
         self._digest = _Digest()
-        self._held = b""
+        self._head = b""
+        # Nothing follows the last piece but the end, so what has more behind it is whole.
+        self._cutter = _Cutter(_SEALED_PIECE, behind=_LAST)
         self._length = 0
         self._zeros = 0
 
     def update(self, data: bytes) -> Iterator[bytes]:
         """The data that these sealed bytes make known. Raises `MalformedInput` (R-90)."""
-        self._held = self._held + data if self._held else data
-        if self._preamble is None and len(self._held) >= _START:
-            self._preamble = self._begin()
-        # Nothing follows the last piece but the end, so what has more behind it is whole.
-        while self._preamble and len(self._held) > _SEALED_PIECE + _LAST:
-            count = min((len(self._held) - _LAST - 1) // _SEALED_PIECE, _BURST // PIECE)
-            burst, self._held = _cut(self._held, count * _SEALED_PIECE)
-            yield from self._opened(burst)
+        if self._preamble is None:
+            self._head += data
+            if len(self._head) < _START:
+                return
+            start, data = _cut(self._head, _START)
+            self._preamble = self._begin(start)
+        for piece in self._cutter.pieces(data):
+            before, data = self._open(piece)
+            yield from _zeros(before)
+            yield data
 
     def finish(self) -> Ending:
         """Judge the end. Raises `MalformedInput` (R-90), `BadSignature` (R-90.6)."""
-        if self._preamble is None or len(self._held) < _OVERHEAD + _LAST:
+        rest = self._cutter.rest
+        if self._preamble is None or len(rest) < _OVERHEAD + _LAST:
             raise MalformedInput("R-90.3", "the stream is cut off")
-        piece, last = _cut(self._held, len(self._held) - _LAST)
+        piece, last = _cut(rest, len(rest) - _LAST)
         if len(piece) == _OVERHEAD and self._length:
             raise MalformedInput("R-90.2", "the last piece is empty")
-        tail = b"".join(self._opened(piece))
+        before, tail = self._open(piece)
         trailer, signer = Trailer.open(self._pull(last, _FINAL), self._preamble)
         if trailer.digest != self._digest.digest():
             raise MalformedInput("R-90.4", "these are not the bytes that were signed")
-        return Ending(trailer, signer, tail, self._missing(trailer.length))
+        return Ending(trailer, signer, before, tail, self._missing(trailer.length))
 
-    def _begin(self) -> Preamble:
+    def _begin(self, start: bytes) -> Preamble:
         """R-90.1, and the stream's key."""
-        start, self._held = _cut(self._held, _START)
         if not start.startswith(MAGIC):
             raise MalformedInput("R-90.1", "this is no sealed stream")
         preamble = Preamble.decode(start[len(MAGIC) : _HEAD])
@@ -241,20 +276,20 @@ class Unsealer:
         self._digest.update(start)
         return preamble
 
-    def _opened(self, pieces: bytes) -> Iterator[bytes]:
-        """The data in `pieces`; zeros that may be padding are counted, and wait."""
-        self._digest.update(pieces)
-        starts = range(0, len(pieces), _SEALED_PIECE)
-        data = b"".join([self._pull(pieces[at : at + _SEALED_PIECE], _MESSAGE) for at in starts])
+    def _open(self, piece: bytes) -> tuple[int, bytes]:
+        """The data in `piece`, and how many zeros that waited are data before it.
+
+        Zeros that may be padding are counted, and wait for data behind them or the end.
+        """
+        self._digest.update(piece)
+        data = self._pull(piece, _MESSAGE)
         self._length += len(data)
-        if self._preamble and self._preamble.padded:
-            filled = data.rstrip(b"\0")
-            if filled:
-                yield from _zeros(self._zeros)
-                self._zeros = 0
-            self._zeros += len(data) - len(filled)
-            data = filled
-        yield data
+        if not (self._preamble and self._preamble.padded):
+            return 0, data
+        filled = data.rstrip(b"\0")
+        before = self._zeros if filled else 0
+        self._zeros += len(data) - len(filled) - before
+        return before, filled
 
     def _missing(self, length: int) -> int:
         """How many of the zeros that wait are data (R-90.4, R-90.5)."""
@@ -281,5 +316,5 @@ def _cut(data: bytes, at: int) -> tuple[bytes, bytes]:
 
 
 def _zeros(count: int) -> Iterator[bytes]:
-    for at in range(0, count, _BURST):
-        yield bytes(min(_BURST, count - at))
+    for at in range(0, count, PIECE):
+        yield bytes(min(PIECE, count - at))

@@ -280,17 +280,15 @@ def test_only_one_form(form: str) -> None:
     refused(forged(), [rule])
 
 
-def test_memory_does_not_grow_with_the_stream() -> None:
-    sealer, unsealer, chunk = (
-        Sealer(SESSION, preamble(), KEY),
-        Unsealer(SESSION, LOG),
-        bytes(1 << 20),
-    )
+@pytest.mark.parametrize("padded", [False, True])
+def test_memory_does_not_grow_with_the_stream(padded: bool) -> None:
+    sealer, unsealer = Sealer(SESSION, preamble(padded), KEY), Unsealer(SESSION, LOG)
     length = 0
     tracemalloc.start()
     for part in unsealer.update(sealer.start()):
         length += len(part)
-    for _ in range(64):
+    # Zeros with something else at the very end: in a padded stream they all wait for it.
+    for chunk in [*63 * [bytes(1 << 20)], bytes((1 << 20) - 1), b"1"]:
         for sealed in sealer.update(chunk):
             length += sum(map(len, unsealer.update(sealed)))
     for sealed in sealer.finish():
@@ -299,4 +297,4 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert length == 64 << 20
-    assert peak < 12 << 20
+    assert peak < 16 << 20
