@@ -123,11 +123,11 @@ def _admit(stage: Stage, forged: Submission) -> None:
             commit = plan(view, [block], wall_ms()).commit
             state = view.chain(block.label)
         assert state
-        known = private.membership(state.state.head)
+        known = private.membership(state.state.index, state.state.head)
         assert known
         after = memberships.changed(terms, Membership.decode(known)).encode()
-        item = PrivateItem(block.hash, block.label, (), None, (forged.statement, after))
-        private.put([item])
+        told = forged.statement, after
+        private.put([PrivateItem(commit.before.size, block.hash, block.label, (), None, told)])
         store.perform(commit, sign_head(ORIGIN, commit.after, stage.home.log_key()))
 
 

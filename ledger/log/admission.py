@@ -75,8 +75,8 @@ def check_private(submission: Submission) -> None:
         raise RuleViolation("R-71.4", "the opening does not fit the delegation's commitment")
 
 
-ReadStored = Callable[[bytes], bytes | None]
-"""A membership, encoded, by the hash of the block that led to it."""
+ReadStored = Callable[[int, bytes], bytes | None]
+"""A membership, encoded, by leaf and hash of the block that led to it."""
 
 
 class VettedBatch:
@@ -123,7 +123,7 @@ class VettedBatch:
         check_boxes(submission.boxes, recipients, outcome.box_root)
         boxes = tuple(map(bytes.__add__, recipients, submission.boxes))
         opened = (opening.nonce, opening.identifier) if opening else None
-        self.items.append(PrivateItem(block.hash, block.label, boxes, opened, stated))
+        self.items.append(PrivateItem(at.index, block.hash, block.label, boxes, opened, stated))
 
     def _judge(self, at: Context, statement: Statement) -> tuple[Membership, tuple[bytes, ...]]:
         """R-56.10: the membership after a group's block, and the recipients of its boxes.
@@ -153,10 +153,10 @@ class VettedBatch:
         return known is not None and known.kind == Kind.FLAT
 
     def _membership(self, chain: Chain) -> Membership | None:
-        head = chain.state.head
-        if made := self._made.get(head) or self._inherited.get(head):
+        state = chain.state
+        if made := self._made.get(state.head) or self._inherited.get(state.head):
             return made
-        stored = self._stored(head)
+        stored = self._stored(state.index, state.head)
         return None if stored is None else Membership.decode(stored)
 
 

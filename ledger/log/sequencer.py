@@ -7,7 +7,7 @@ A block's way, with what runs where:
       check           worker         signatures, key points, the VRF label of a user.create
       wait            event loop     until the writer is free
       plan            event loop     rules, boxes, directory: a batch of all that waits
-      private         writer thread  boxes and openings are durable before what refers to them
+      keep            keeper thread  boxes and openings are durable before what refers to them
       stage           writer thread  the batch is durable, beyond the head        (with a cosigner)
       sign, cosign                   a checkpoint; nothing has left the process yet
       publish         writer thread  the rest is durable; the head moves
@@ -30,7 +30,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +64,7 @@ from ledger.log.pool import MAX_JOBS, CheckPool, Failure, Job
 from ledger.log.receipts import Receipts
 from ledger.log.waiting import Admitted, Draft, Request, Verdict, Waiting, take_portion
 from ledger.rules.state import LogState
-from ledger.store.port import PrivateItem, PrivateStore, Staged, Store
+from ledger.store.port import PrivateStore, Staged, Store
 
 T = TypeVar("T")
 
@@ -134,6 +134,7 @@ class Sequencer:
         self._stopping = False
         self._ended = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="keeper")
         self.dead: KeyrollError | None = None
         with store.reader() as reader:
             log = reader.chain(LOG_LABEL)
@@ -182,6 +183,7 @@ class Sequencer:
         finally:
             self._ended = True
             self._refuse(list(self._taken), self.dead or StoreError("the log stopped"))
+            self._keeper.shutdown()
             self._writer.shutdown()
 
     def stop(self) -> None:
@@ -276,9 +278,10 @@ class Sequencer:
             with self._store.view() as view:
                 draft = self._begun(draft, view)
                 await self._fill(draft)
+                keeping = self._keeper.submit(self._private.put, draft.planning.items)
                 planned = draft.close()
                 if len(planned.commit.entries) > 1 or not self._until_heartbeat():
-                    receipts = await self._finish_and_go_on(draft, planned.commit)
+                    receipts = await self._finish_and_go_on(draft, planned.commit, keeping)
                     self._report(planned.commit, time.perf_counter() - started)
         except (StoreFull, ClockError) as error:
             _logger.error("nothing was written, trying again", error=str(error))
@@ -307,13 +310,15 @@ class Sequencer:
             draft.admit(portion)
             await asyncio.sleep(0)
 
-    async def _finish_and_go_on(self, draft: Draft, commit: Commit) -> Receipts:
+    async def _finish_and_go_on(
+        self, draft: Draft, commit: Commit, keeping: Future[None]
+    ) -> Receipts:
         """Finish a batch, and plan the next one ahead while the disk is busy with it."""
         if self._cosign is not None:
             # A batch's time is that of its beginning, and who knows how long cosigners take.
-            return await self._finish(commit, draft.planning.items)
+            return await self._finish(commit, keeping)
         ahead = Draft(draft.planning.next(commit, self._clock.now(commit.after.time)))
-        finishing = asyncio.create_task(self._finish(commit, draft.planning.items))
+        finishing = asyncio.create_task(self._finish(commit, keeping))
         try:
             await self._plan_ahead(ahead, finishing)
             receipts = await finishing
@@ -332,14 +337,15 @@ class Sequencer:
             if not finishing.done():
                 await self._wake.wait()
 
-    async def _finish(self, commit: Commit, private: Sequence[PrivateItem]) -> Receipts:
+    async def _finish(self, commit: Commit, keeping: Future[None]) -> Receipts:
         """Make a planned batch durable, signed and published, in the order that is safe."""
         if self._cosign is None:
             note = self._sign(commit)
-            await self._call(self._perform, commit, note, private, asyncio.get_running_loop())
+            await self._call(self._perform, commit, note, keeping, asyncio.get_running_loop())
             self._head, self._overdue = commit.after, False
         else:
-            await self._call(self._stage, commit, private)
+            await asyncio.wrap_future(keeping)
+            await self._call(self._store.stage, commit)
             note = await self._publish(commit)
         return Receipts.of(note, commit.extension)
 
@@ -347,25 +353,22 @@ class Sequencer:
         self,
         commit: Commit,
         note: bytes,
-        private: Sequence[PrivateItem],
+        keeping: Future[None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        syncing = partial(self._start_syncing, loop)
         try:
-            self._private.put(private, syncing)
-            self._syncing = False
-            self._store.perform(commit, note, syncing)
+            self._store.perform(commit, note, partial(self._start_syncing, keeping, loop))
         finally:
             self._syncing = False
 
-    def _start_syncing(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called in the writer thread: for a while, it needs the disk and not the interpreter."""
+    def _start_syncing(self, keeping: Future[None], loop: asyncio.AbstractEventLoop) -> None:
+        """Called in the writer thread: for a while, it needs the disk and not the interpreter.
+
+        What the batch refers to is durable first, or nothing of it will be.
+        """
         self._syncing = True
         loop.call_soon_threadsafe(self._wake.set)
-
-    def _stage(self, commit: Commit, private: Sequence[PrivateItem]) -> None:
-        self._private.put(private)
-        self._store.stage(commit)
+        keeping.result()
 
     async def _publish(self, commit: Commit) -> bytes:
         """Publish a staged batch, however long cosigners or space for it take."""

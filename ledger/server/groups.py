@@ -29,7 +29,7 @@ class Groups:
     def membership(self, label: bytes) -> Membership | None:
         """The membership of a group, at its newest block."""
         state = self.state(label)
-        stored = self.private.membership(state.head) if state else None
+        stored = self.private.membership(state.index, state.head) if state else None
         return None if stored is None else Membership.decode(stored)
 
     def holds(self, label: bytes, user: bytes, epoch: int) -> bool:

@@ -71,7 +71,7 @@ def box(service: Service, body: bytes) -> wire.BoxAnswer:
         block = _block_of(reader, request)
     if block is None:
         raise Problem("no-box", "no block of this label stands there", rule="R-72.3")
-    kept = service.private.boxes(block.hash) or ()
+    kept = service.private.boxes(request.index, block.hash) or ()
     recipients = [item[:KEY_BYTES] for item in kept]
     if request.position >= len(kept) or not holds(recipients[request.position]):
         raise RuleViolation("R-72.3", "the box there is not sealed to a key of the holder")
@@ -90,8 +90,10 @@ def group_boxes(service: Service, body: bytes) -> GroupBoxesAnswer:
         if chain is None or not groups.holds(request.group, request.user, user.epoch):
             raise RuleViolation("R-72.8", "the user is no member of that group")
         indices = reader.blocks_of(request.group, max(0, chain.length - MAX_BLOCKS), MAX_BLOCKS)
-        found = [blocks.parse(entry.parse(data).body) for data in _entries(reader, indices)]
-    held = (box for block in reversed(found) for box in service.private.boxes(block.hash) or ())
+        entries = zip(indices, _entries(reader, indices), strict=True)
+        found = [(index, blocks.parse(entry.parse(data).body)) for index, data in entries]
+    kept = service.private.boxes
+    held = (box for index, block in reversed(found) for box in kept(index, block.hash) or ())
     split = ((box[:KEY_BYTES], box[KEY_BYTES:]) for box in held)
     mine = (pair for pair in split if _is_own(pair[0], user, device))
     return GroupBoxesAnswer(tuple(islice(mine, MAX_BOXES)))

@@ -110,7 +110,7 @@ def _within_cap(
     """The statements of group blocks, with their leaf indices: one at least."""
     total = 0
     for index, block in found:
-        raw = service.private.statement(block.hash)
+        raw = service.private.statement(index, block.hash)
         if raw is None:
             raise Problem("unavailable", f"the statement of leaf {index} is lost", rule="R-72.4")
         total += len(raw)

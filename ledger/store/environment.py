@@ -91,6 +91,13 @@ class Transaction:
         stored = self._txn.pop(key, db=self._databases[table])
         return None if stored is None else self._checked(table, key, stored)
 
+    def cut(self, table: str, start: bytes) -> None:
+        """Remove all keys from `start` on."""
+        cursor = self._txn.cursor(self._databases[table])
+        if cursor.set_range(start):
+            while cursor.delete():
+                pass
+
     def end(self) -> None:
         """Let a snapshot go that was held."""
         self._txn.abort()
@@ -165,7 +172,8 @@ class Environment:
     def write(self, syncing: Callable[[], None] | None = None) -> Iterator[Transaction]:
         """A transaction that is durable when the block is left, and undone by an exception.
 
-        `syncing` is called when the block is left, just before the disk is waited for.
+        `syncing` is called when the block is left, just before the disk is waited for; what it
+        raises undoes the transaction too.
         """
         if self._broken:
             raise StoreError(f"{self.path}: a write failed before; open it again")

@@ -142,7 +142,8 @@ class Store(Protocol):
     ) -> None:
         """Stage and publish in one transaction.
 
-        `syncing` is called, in this thread, when only the disk is left to be waited for.
+        `syncing` is called, in this thread, when only the disk is left to be waited for; if it
+        raises, nothing is written.
         """
 
     def stage(self, commit: Commit) -> None:
@@ -162,12 +163,13 @@ class Store(Protocol):
 
 @value
 class PrivateItem:
-    """What came along with a block and is not for everybody.
+    """What came along with the block at leaf `index` and is not for everybody.
 
     Its boxes, in order; the opening `(nonce, identifier)` of a user.create; the statement of a
     group's block and the membership that it led to, both encoded.
     """
 
+    index: int
     block_hash: bytes
     label: bytes
     boxes: tuple[bytes, ...]
@@ -193,24 +195,27 @@ class Left:
 
 
 class PrivateStore(Protocol):
-    """Boxes, statements and memberships by block hash, openings by label; leaves and grants by
-    group; what is shared by session; what waits for somebody by label. What no published block
-    refers to is harmless.
+    """Boxes, statements and memberships by block, openings by label; leaves and grants by group;
+    what is shared by session; what waits for somebody by label. What no published block refers to
+    is harmless. A block is named by its leaf index and its hash: another one may have been meant
+    for that leaf, and never published.
     """
 
-    def put(self, items: Sequence[PrivateItem], syncing: Callable[[], None] | None = None) -> None:
-        """Keep all of `items`, durably, in one transaction. `syncing` as in `Store.perform`."""
+    def put(self, items: Sequence[PrivateItem]) -> None:
+        """Keep all of `items`, durably, in one transaction, in place of all that stands at their
+        first leaf or behind it. Their leaves ascend.
+        """
 
-    def boxes(self, block_hash: bytes) -> tuple[bytes, ...] | None:
+    def boxes(self, index: int, block_hash: bytes) -> tuple[bytes, ...] | None:
         """The boxes that came with a block."""
 
     def opening(self, label: bytes) -> tuple[bytes, str] | None:
         """Nonce and identifier behind a user's label."""
 
-    def statement(self, block_hash: bytes) -> bytes | None:
+    def statement(self, index: int, block_hash: bytes) -> bytes | None:
         """The statement that came with a group's block."""
 
-    def membership(self, block_hash: bytes) -> bytes | None:
+    def membership(self, index: int, block_hash: bytes) -> bytes | None:
         """What a group's block led to, encoded."""
 
     def put_leave(self, group: bytes, user: bytes, leave: bytes) -> None:

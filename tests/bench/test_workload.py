@@ -18,13 +18,19 @@ from tests.support.vetting import plan_vetted
 def test_the_workload_has_its_shares_and_is_admitted() -> None:
     founding = LogActor.make(limits=Limits(max_blocks_per_day=65_535))
     log, people = MemoryLog(founding.raw), Population(founding.after)
-    memberships: dict[bytes, bytes] = {}
+    memberships: dict[tuple[int, bytes], bytes] = {}
+
+    def stored(index: int, block_hash: bytes) -> bytes | None:
+        return memberships.get((index, block_hash))
+
     made: list[Made] = []
     for _ in range(8):  # until there are devices to revoke and groups to update
         made = people.round(100, log.anchor)
-        planned, kept = plan_vetted(log, [m.parsed() for m in made], NOW, memberships.get)
+        parsed = [m.parsed() for m in made]
+        planned, kept = plan_vetted(log, parsed, NOW, stored)
         assert all(isinstance(result, Admission) for result in planned.results), planned.results
-        memberships |= {item.block_hash: item.statement[1] for item in kept if item.statement}
+        stated = ((item, item.statement) for item in kept if item.statement)
+        memberships.update(((item.index, item.block_hash), after) for item, (_, after) in stated)
         log.apply(planned.commit)
     kinds = Counter(BlockType(block.parse(m.raw).type).spelling for m in made)
     assert kinds == {

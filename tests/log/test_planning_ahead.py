@@ -35,15 +35,15 @@ class Town:
     """A log, and the memberships that its server has on disk."""
 
     log: MemoryLog = field(default_factory=lambda: MemoryLog(FOUNDING.raw))
-    stored: dict[bytes, bytes] = field(default_factory=dict)
+    memberships: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
 
     def begin(self) -> VettedBatch:
-        return VettedBatch(self.log, NOW, self.stored.get)
+        return VettedBatch(self.log, NOW, lambda *at: self.memberships.get(at))
 
     def write(self, batch: VettedBatch, commit: Commit) -> None:
         for item in batch.items:
             if item.statement:
-                self.stored[item.block_hash] = item.statement[1]
+                self.memberships[item.index, item.block_hash] = item.statement[1]
         self.log.apply(commit)
 
     def user(self, name: str) -> Written[User]:

@@ -61,9 +61,10 @@ async def test_a_batch_is_answered_when_it_is_published(tmp_path: Path) -> None:
 async def test_boxes_and_openings_are_kept_behind_their_recipients(tmp_path: Path) -> None:
     async with running(tmp_path / "log") as log:
         ada = log.user("ada")
+        index = log.head.size
         await log.admit(ada)
         device = ada.after.devices[0].encryption.public
-        assert log.private.boxes(ada.block.hash) == (device + ada.boxes[0],)
+        assert log.private.boxes(index, ada.block.hash) == (device + ada.boxes[0],)
         assert ada.opening
         assert log.private.opening(ada.after.label) == (ada.opening.nonce, "ada")
 
@@ -162,7 +163,7 @@ async def test_bad_boxes_do_not_spoil_the_same_block_with_good_ones(tmp_path: Pa
         assert rule_of(refused) == "R-55.3"
         assert isinstance(admitted, Admitted)
         device = ada.after.devices[0].encryption.public
-        assert log.private.boxes(ada.block.hash) == (device + ada.boxes[0],)
+        assert log.private.boxes(admitted.index, ada.block.hash) == (device + ada.boxes[0],)
 
 
 async def test_a_full_queue_takes_nothing(tmp_path: Path) -> None:

@@ -22,16 +22,19 @@ class Town:
     """A log, and what its server keeps of groups."""
 
     log: MemoryLog = field(default_factory=lambda: MemoryLog(FOUNDING.raw))
-    memberships: dict[bytes, bytes] = field(default_factory=dict)
+    memberships: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+
+    def stored(self, index: int, block_hash: bytes) -> bytes | None:
+        return self.memberships.get((index, block_hash))
 
     def offer(self, *written: Written[Group] | Written[User]) -> list[str]:
         """The rules that refuse, '' for what is admitted."""
         submissions = [item.submission for item in written]
-        planned, kept = plan_vetted(self.log, submissions, NOW, self.memberships.get)
+        planned, kept = plan_vetted(self.log, submissions, NOW, self.stored)
         self.log.apply(planned.commit)
         for item in kept:
             if item.statement:
-                self.memberships[item.block_hash] = item.statement[1]
+                self.memberships[item.index, item.block_hash] = item.statement[1]
         return [r.rule if isinstance(r, RuleViolation) else "" for r in planned.results]
 
     def user(self, name: str) -> User:
@@ -67,7 +70,8 @@ def test_a_thousand_members_and_not_one_more() -> None:
         rotate=[*people[:999], people[1_000]],
     )
     assert town.offer(swap) == [""]
-    after = Membership.decode(town.memberships[town.log.chains[made.after.label].state.head])
+    state = town.log.chains[made.after.label].state
+    after = Membership.decode(town.memberships[state.index, state.head])
     assert len(after.entries) == 1_000
 
 

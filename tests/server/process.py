@@ -112,7 +112,7 @@ class Load:
 
     told: dict[bytes, wire.Admitted] = field(default_factory=dict)
     open: list[Written[User]] = field(default_factory=list)
-    private: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    private: dict[tuple[int, bytes], tuple[bytes, ...]] = field(default_factory=dict)
     busy: int = 0
     people: int = 0
 
@@ -169,7 +169,7 @@ class Load:
             assert isinstance(verdict, wire.Admitted), verdict
             before = self.told.setdefault(item.raw, verdict)
             assert (before.index, before.time) == (verdict.index, verdict.time)
-            self.private[item.block.hash] = item.boxes
+            self.private[verdict.index, item.block.hash] = item.boxes
 
 
 class Auditor:
@@ -184,8 +184,8 @@ class Auditor:
         with Home(home).stores() as (store, private), store.reader() as reader:
             assert store.staged() is None
             self._follow(reader)
-            for block_hash, boxes in load.private.items():
-                kept = private.boxes(block_hash)
+            for (index, block_hash), boxes in load.private.items():
+                kept = private.boxes(index, block_hash)
                 assert kept is not None
                 assert tuple(item[32:] for item in kept) == boxes
         for raw, verdict in load.told.items():

@@ -67,8 +67,9 @@ async def test_what_comes_with_a_create(tmp_path: Path) -> None:
         for name, (change, kind, rule) in CREATES.items():
             assert await judged(live.http, change(ada)) == (kind, rule), name
         assert (await live.http.checkpoint()).size == 2
-        assert live.served.service.private.boxes(ada.block.hash) is None
+        assert live.served.service.private.boxes(2, ada.block.hash) is None
         await live.http.admit(ada)
+        assert live.served.service.private.boxes(2, ada.block.hash) is not None
         assert live.served.service.private.opening(ada.after.label) is not None
 
 
@@ -87,7 +88,7 @@ async def test_what_comes_with_a_revocation(tmp_path: Path) -> None:
         await log.admit(revoked)
         # Once it is in, what it is handed in with again changes nothing.
         assert await judged(log, replace(revoked, boxes=())) == ("admitted", "")
-        kept = live.served.service.private.boxes(revoked.block.hash)
+        kept = live.served.service.private.boxes(size, revoked.block.hash)
         assert kept is not None
         assert tuple(item[32:] for item in kept) == revoked.boxes
 

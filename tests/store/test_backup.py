@@ -45,7 +45,7 @@ def home(tmp_path: Path, crowd: Crowd) -> Path:
     store.stage(planned(store, []))
     store.close()
     private = PrivateStore(home / PRIVATE, create=True)
-    private.put([PrivateItem(b"h" * 32, b"l" * 32, (b"box",), (b"n" * 32, "ada"))])
+    private.put([PrivateItem(7, b"h" * 32, b"l" * 32, (b"box",), (b"n" * 32, "ada"))])
     private.close()
     return home
 
@@ -66,7 +66,7 @@ def test_there_and_back(home: Path, tmp_path: Path, crowd: Crowd) -> None:
     assert restore(tmp_path / "copy", home) == before.head
     assert contents(home / LOG, crowd, unconfirmed=True) == before
     private = PrivateStore(home / PRIVATE)
-    assert private.boxes(b"h" * 32) == (b"box",)
+    assert private.boxes(7, b"h" * 32) == (b"box",)
     assert private.opening(b"l" * 32) == (b"n" * 32, "ada")
     private.close()
     assert sorted(path.name for path in home.iterdir()) == ["config.toml", LOG, PRIVATE]
@@ -203,10 +203,14 @@ def check_complete(copy: Path, head: Head) -> None:
     assert head_of(store) == head
     with store.reader() as reader:
         parsed = [entry.parse(data) for data in reader.entries(0, head.size)]
-    blocks = [block.parse(item.body) for item in parsed if item.kind == entry.BLOCK]
+    blocks = {
+        index: block.parse(item.body)
+        for index, item in enumerate(parsed)
+        if item.kind == entry.BLOCK and index
+    }
     assert len(blocks) > 10
-    for found in blocks[1:]:
-        assert private.boxes(found.hash)
+    for index, found in blocks.items():
+        assert private.boxes(index, found.hash)
         assert private.opening(found.label)
     store.close()
     private.close()

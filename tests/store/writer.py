@@ -63,11 +63,9 @@ def arrivals(head: Head) -> list[Written[User]]:
     return [User.create(ACTOR, name, anchor, label=seed("label", name)) for name in names]
 
 
-def private_item(person: Written[User]) -> PrivateItem:
-    opening = person.after.opening
-    return PrivateItem(
-        person.block.hash, person.after.label, person.boxes, (opening.nonce, opening.identifier)
-    )
+def private_item(index: int, person: Written[User]) -> PrivateItem:
+    opened = person.after.opening.nonce, person.after.opening.identifier
+    return PrivateItem(index, person.block.hash, person.after.label, person.boxes, opened)
 
 
 def write_next(store: LmdbStore, private: PrivateStore) -> None:
@@ -77,7 +75,7 @@ def write_next(store: LmdbStore, private: PrivateStore) -> None:
     if head.size:
         people = arrivals(head)
         blocks = [person.raw for person in people]
-        private.put([private_item(person) for person in people])
+        private.put([private_item(at, person) for at, person in enumerate(people, head.size)])
     commit = planned(store, blocks)
     if head.size % 2:
         store.stage(commit)

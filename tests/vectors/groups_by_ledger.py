@@ -40,8 +40,8 @@ class Resolved:
     log: MemoryLog
     memberships: dict[bytes, Membership] = field(default_factory=dict)
 
-    def stored(self, head: bytes) -> bytes | None:
-        """A membership, encoded."""
+    def stored(self, index: int, head: bytes) -> bytes | None:
+        """A membership, encoded. It is the only one with this hash."""
         known = self.memberships.get(head)
         return known.encode() if known else None
 
@@ -71,8 +71,8 @@ class _Private:
 
     found: Resolved
 
-    def membership(self, head: bytes) -> bytes | None:
-        return self.found.stored(head)
+    def membership(self, index: int, head: bytes) -> bytes | None:
+        return self.found.stored(index, head)
 
 
 def resolved(given: Given) -> Resolved:

@@ -450,7 +450,8 @@ def slip_in(home: Home, log: LogActor, written: Written[Any]) -> None:
         head = planned.commit.after
         told = written.statement, written.after.membership.encode()
         block = written.block
-        private.put([PrivateItem(block.hash, block.label, written.boxes, None, told)])
+        index = planned.commit.before.size
+        private.put([PrivateItem(index, block.hash, block.label, written.boxes, None, told)])
         store.perform(planned.commit, sign_head(log.origin, head, log.log_key))
 
 
