@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ALL_BUT_CLI = (
     "errors format tree rules log store seal client app server recovery demo"
-    " keyfile localfile durable settings rates value __init__"
+    " keyfile localfile durable settings rates problem value __init__"
 )
 
 # What each part of `ledger` may import beside itself; `a.b` admits that one module of `a`.
@@ -40,13 +40,15 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "durable": "",
         "settings": "errors",
         "rates": "",
+        "problem": "",
         "keyfile": "errors durable",
         "localfile": "errors",
         "client": "errors format tree rules log seal app localfile durable",
         "app": "errors format tree rules log seal client keyfile localfile",
-        "recovery": "errors format seal keyfile localfile settings rates",
+        "recovery": "errors format seal keyfile localfile settings rates problem",
         "server": (
-            "errors format tree rules log store seal app keyfile durable settings rates __init__"
+            "errors format tree rules log store seal app keyfile durable settings rates problem"
+            " __init__"
         ),
         "demo": ALL_BUT_CLI,
         "cli": ALL_BUT_CLI,

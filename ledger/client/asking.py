@@ -24,6 +24,7 @@ from ledger.errors import (
 from ledger.format import cose, wire
 from ledger.format.group_boxes import GROUP_BOXES_PATH, GroupBoxesAnswer, GroupBoxesRequest
 from ledger.format.identity import IdentityToken
+from ledger.format.login import authenticate
 from ledger.format.wire import Admitted, BoxAnswer, StatementAnswer, Submission
 from ledger.log.commit import Head
 
@@ -141,7 +142,7 @@ class Asking(ABC, Generic[K_co]):
         await self._transport.grant(grant)
 
     def _authenticate(self, request: bytes, path: str, signer: cose.Signer) -> bytes:
-        return wire.authenticate(request, path, signer, self.log_id, self.clock())
+        return authenticate(request, path, signer, self.log_id, self.clock())
 
 
 def _refusal(refused: wire.Refused) -> KeyrollError:

@@ -28,9 +28,9 @@ from ledger.client.user.user import User
 from ledger.errors import MalformedInput, Refused, UsageError
 from ledger.format import entry
 from ledger.format import pending as wire
-from ledger.format import wire as login
 from ledger.format.block import Block, parse
 from ledger.format.bodies import DeviceAdd, UserCreate
+from ledger.format.login import authenticate
 from ledger.format.pending import (
     AskRequest,
     HalvesRequest,
@@ -151,7 +151,7 @@ class WaitingRoom:
 
     def _signed(self, request: bytes, path: str) -> bytes:
         log, signer = self.user.log, self.user.author().signing
-        return login.authenticate(request, path, signer, log.log_id, log.clock())
+        return authenticate(request, path, signer, log.log_id, log.clock())
 
 
 async def claim(documents: Documents, room: WaitingRoom, ask: Ask, place: Path) -> list[Session]:

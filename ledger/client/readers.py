@@ -25,8 +25,8 @@ from ledger.client.lookups.pins import Pin
 from ledger.client.lookups.session import LightLog
 from ledger.client.user.user import User
 from ledger.errors import NotAccepted, Refused, UsageError
-from ledger.format import wire
 from ledger.format.keys import EncryptionKey
+from ledger.format.login import authenticate
 from ledger.format.sealed import Preamble
 from ledger.format.sessions import (
     MAX_SHARED,
@@ -216,7 +216,7 @@ class Readers:
     def _authenticated(self, request: bytes, path: str) -> bytes:
         log = self._user.log
         signer = self._user.author().signing
-        return wire.authenticate(request, path, signer, log.log_id, log.clock())
+        return authenticate(request, path, signer, log.log_id, log.clock())
 
     async def _boxes(self, session: bytes) -> list[SessionBox]:
         """Those for this user, then those for groups of theirs."""

@@ -12,21 +12,18 @@ Traceback (most recent call last):
     ...
 ledger.errors.MalformedInput: R-10.4: submit-request is not an array of 1 to 64
 
-A request for somebody in particular is signed: `authenticate` writes one, `Authenticated` reads it,
-and `Login.check` says by which key (R-72.1).
+A request for somebody in particular goes inside a signed one: `ledger.format.login`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import cbor2
 
-from ledger.errors import BadSignature, MalformedInput, RuleViolation
-from ledger.format import cose
+from ledger.errors import MalformedInput
 from ledger.format.bodies import (
     HASH_BYTES,
     MAX_DELEGATION_BYTES,
@@ -53,9 +50,6 @@ MAX_CHAIN_BLOCKS = 256
 MAX_CHAIN_BYTES = 1_048_576
 """Entries of a chain in one answer: as many as fit, and at least one."""
 
-LOGIN_WINDOW_MS = 300_000
-"""R-72.1."""
-
 BLOCKS_PATH = "/v1/blocks"
 LABELS_PATH = "/v1/labels"
 BOXES_PATH = "/v1/boxes"
@@ -78,7 +72,6 @@ _MAX_BOXES = 16_384
 MAX_BOX_BYTES = 4_096
 _MAX_DETAIL_BYTES = 1_024
 _MAX_TEXT_BYTES = 1_024
-_MAX_LOGIN_BYTES = 512
 _ADMITTED = 0
 _REFUSED = 1
 
@@ -410,60 +403,6 @@ class AuditAnswer:
 
     def encode(self) -> bytes:
         return encode([self.end, [[index, one] for index, one in self.statements]])
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A device's or an ephemeral key's signature over one request, at one time (ms)."""
-
-    envelope: cose.Envelope
-    time: int
-    path: str
-    digest: bytes
-
-    @classmethod
-    def parse(cls, raw: bytes) -> Login:
-        envelope = cose.parse(raw, _MAX_LOGIN_BYTES)
-        f = array(decode(envelope.payload, _MAX_LOGIN_BYTES), 3, "login")
-        time = uint(f[0], "time", MAX_TIME)
-        return cls(envelope, time, text(f[1], 64, "path"), bstr(f[2], HASH_BYTES, "hash"))
-
-    def check(self, request: bytes, path: str, log_id: bytes, now: int) -> bytes:
-        """The key that signed this request, here and now. Raises `RuleViolation` (R-72.1)."""
-        if len(self.envelope.signers) != 1:
-            raise RuleViolation("R-72.1", "a login has one signature")
-        if self.path != path:
-            raise RuleViolation("R-72.1", "the login is for another path")
-        if self.digest != sha256(request).digest():
-            raise RuleViolation("R-72.1", "the login is for another request")
-        if abs(self.time - now) > LOGIN_WINDOW_MS:
-            detail = f"the login is {(now - self.time) / 1000:.0f} s old by this server's clock"
-            raise RuleViolation("R-72.1", detail)
-        try:
-            cose.verify(self.envelope, cose.aad(cose.LOGIN, log_id))
-        except BadSignature as error:
-            raise BadSignature("R-72.1", error.detail) from error
-        return self.envelope.signers[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticated:
-    """A request, encoded, and who makes it."""
-
-    request: bytes
-    login: Login = field(repr=False)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Authenticated:
-        f = array(decode(data, MAX_REQUEST_BYTES), 2, "authenticated request")
-        login = Login.parse(blob(f[1], _MAX_LOGIN_BYTES, "login"))
-        return cls(blob(f[0], MAX_REQUEST_BYTES, "request"), login)
-
-
-def authenticate(request: bytes, path: str, signer: cose.Signer, log_id: bytes, now: int) -> bytes:
-    """The body that asks for `request` at `path` in the name of `signer`, at `now` (ms)."""
-    payload = encode([now, path, sha256(request).digest()])
-    return encode([request, cose.sign(payload, [signer], cose.LOGIN, log_id)])
 
 
 def _opening(value: Value) -> Opening:

@@ -6,13 +6,13 @@ The guard logs path, status and kind, never a body: addresses, codes and secrets
 from __future__ import annotations
 
 import asyncio
-import json
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ledger.errors import MalformedInput, RuleViolation, StoreError
+from ledger.problem import HTTP_ERRORS, problem_document
 from ledger.recovery.attempts import NothingHere, NotYet, TooMany, WrongCode
 from ledger.recovery.halves import NoRoom
 
@@ -31,7 +31,6 @@ _KINDS = {
     "internal": (500, "A bug in this server"),
     "unavailable": (503, "The service can't write at the moment"),
 }
-_HTTP_ERRORS = {404: "not-found", 405: "method", 413: "too-large", 415: "media-type"}
 
 _logger = structlog.get_logger("keyroll.recovery")
 
@@ -47,21 +46,8 @@ class Problem(Exception):
 
     def response(self) -> web.Response:
         """The problem document."""
-        status, title = _KINDS[self.kind]
-        document: dict[str, object] = {
-            "type": f"urn:keyroll:problem:{self.kind}",
-            "title": title,
-            "status": status,
-            "detail": self.detail,
-        }
-        if self.due is not None:
-            document["due"] = self.due
-        return web.Response(
-            status=status,
-            body=json.dumps(document).encode(),
-            content_type="application/problem+json",
-            headers={"Cache-Control": "no-store"},
-        )
+        more = {} if self.due is None else {"due": self.due}
+        return problem_document(self.kind, *_KINDS[self.kind], self.detail, more=more)
 
 
 @web.middleware
@@ -105,6 +91,6 @@ def problem_of(error: Exception) -> Problem:
         case StoreError():
             return Problem("unavailable", "try again later")
         case web.HTTPException() if error.status < 500:
-            return Problem(_HTTP_ERRORS.get(error.status, "malformed"), error.reason)
+            return Problem(HTTP_ERRORS.get(error.status, "malformed"), error.reason)
         case _:
             return Problem("internal", "the server's log says more")

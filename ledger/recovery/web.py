@@ -19,7 +19,7 @@ from aiohttp import web
 
 from ledger.format import pending
 from ledger.format import recovery as wire
-from ledger.format.wire import Authenticated
+from ledger.format.login import Authenticated
 from ledger.rates import Windows, peer
 from ledger.recovery.attempts import Purpose
 from ledger.recovery.config import ServerConfig

@@ -21,6 +21,7 @@ from ledger.format.group_boxes import (
     GroupBoxesAnswer,
     GroupBoxesRequest,
 )
+from ledger.format.login import Authenticated
 from ledger.rules.state import Device, LogState, UserState, is_retired
 from ledger.seal.boxes import box_proof
 from ledger.server.groups import Groups
@@ -101,7 +102,7 @@ def group_boxes(service: Service, body: bytes) -> GroupBoxesAnswer:
 
 def authenticated(service: Service, body: bytes, path: str) -> tuple[bytes, bytes]:
     """The request that is asked, and the key that asks (R-72.1)."""
-    asked = wire.Authenticated.decode(body)
+    asked = Authenticated.decode(body)
     signer = asked.login.check(asked.request, path, service.log_id, service.now())
     return asked.request, signer
 

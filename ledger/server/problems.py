@@ -7,7 +7,6 @@ or headers, since identifiers and keys may stand there. Successes are logged at 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 
@@ -23,6 +22,7 @@ from ledger.errors import (
     RuleViolation,
     StoreError,
 )
+from ledger.problem import HTTP_ERRORS, problem_document
 from ledger.server.metrics import Metrics
 
 METRICS = web.AppKey("metrics", Metrics)
@@ -53,8 +53,6 @@ _KINDS = {
     "unavailable": (503, "The log can't write or sign at the moment"),
 }
 
-_HTTP_ERRORS = {404: "not-found", 405: "method", 413: "too-large", 415: "media-type"}
-
 
 class Problem(Exception):
     """An answer other than success. `kind` is one of the closed set in 70-http."""
@@ -76,20 +74,9 @@ class Problem(Exception):
 
     def response(self) -> web.Response:
         """The problem document."""
-        document: dict[str, object] = {
-            "type": f"urn:keyroll:problem:{self.kind}",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.rule:
-            document["rule"] = self.rule
-        return web.Response(
-            status=self.status,
-            body=json.dumps(document).encode(),
-            content_type="application/problem+json",
-            headers={"Cache-Control": "no-store", **self.headers},
-        )
+        said = self.kind, self.status, self.title, self.detail
+        more = {"rule": self.rule} if self.rule else {}
+        return problem_document(*said, more=more, headers=self.headers)
 
 
 @web.middleware
@@ -145,5 +132,5 @@ def problem_of(error: Exception) -> Problem:
         return Problem("unavailable", "this log has contradicted itself: it writes no more")
     if isinstance(error, web.HTTPException) and error.status < 500:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return Problem(_HTTP_ERRORS.get(error.status, "malformed"), error.reason, headers=headers)
+        return Problem(HTTP_ERRORS.get(error.status, "malformed"), error.reason, headers=headers)
     return Problem("internal", "the server's log says more")

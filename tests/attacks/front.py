@@ -20,6 +20,7 @@ from typing import TypeAlias
 from aiohttp import web
 
 from ledger.format import lookup, wire
+from ledger.format.login import Authenticated
 from ledger.format.lookup import LOOKUP_PATH, LookupRequest
 from ledger.format.note import parse_note
 from ledger.seal.boxes import box_proof
@@ -78,14 +79,14 @@ def answer(liar: Liar, path: str, query: Mapping[str, str], body: bytes) -> byte
     if path.startswith("/v1/proofs/"):
         return proof(liar, {name: int(number) for name, number in query.items()})
     if path == LOOKUP_PATH:
-        return looked_up(liar, LookupRequest.decode(wire.Authenticated.decode(body).request))
+        return looked_up(liar, LookupRequest.decode(Authenticated.decode(body).request))
     if path == wire.STATEMENTS_PATH:
-        wanted = wire.StatementRequest.decode(wire.Authenticated.decode(body).request)
+        wanted = wire.StatementRequest.decode(Authenticated.decode(body).request)
         return statements(liar, wanted)
     if path == wire.BOXES_PATH:
-        return box(liar, wire.BoxRequest.decode(wire.Authenticated.decode(body).request))
+        return box(liar, wire.BoxRequest.decode(Authenticated.decode(body).request))
     if path == wire.AUDIT_PATH:
-        start = wire.AuditRequest.decode(wire.Authenticated.decode(body).request).start
+        start = wire.AuditRequest.decode(Authenticated.decode(body).request).start
         return beside(liar, start)
     return None
 

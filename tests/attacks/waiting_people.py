@@ -22,9 +22,10 @@ from ledger.client.transport import HttpTransport
 from ledger.client.user.account import MemoryVault
 from ledger.client.user.user import User as UserClient
 from ledger.errors import NotForYou, Refused
-from ledger.format import pending, wire
+from ledger.format import pending
 from ledger.format import recovery as codes
 from ledger.format.identity import Opening
+from ledger.format.login import Authenticated, authenticate
 from ledger.format.pending import Waiting, WaitingAnswer
 from ledger.format.recovery import attempt_id
 from ledger.format.sessions import (
@@ -80,7 +81,7 @@ class Waits:
         """What waits for the stranger's label, asked for by somebody's device."""
         request = pending.WaitingRequest(self.label).encode()
         key, log_id, now = by.devices[0].signing, self.stage.log_id, self.stage.now
-        body = wire.authenticate(request, pending.WAITING_PATH, key, log_id, now)
+        body = authenticate(request, pending.WAITING_PATH, key, log_id, now)
         answer = await self.stage.http.post(pending.WAITING_PATH, body)
         if answer.status == 200:
             return WaitingAnswer.decode(answer.body).waiting
@@ -94,7 +95,7 @@ class Waits:
             *((self.session.id,), (by.raw,)),
         )
         key, path = user.devices[0].signing, pending.ASK_PATH
-        body = wire.authenticate(asked.encode(), path, key, log_id, self.stage.now)
+        body = authenticate(asked.encode(), path, key, log_id, self.stage.now)
         secret = codes.SecretRequest(attempt).encode()
         try:
             await self.service.post(path, body, 0)
@@ -264,7 +265,7 @@ def _operator(said: Waiting) -> web.Application:
         return web.Response(body=WaitingAnswer((said,)).encode())
 
     async def share(request: web.Request) -> web.Response:
-        asked = wire.Authenticated.decode(await request.read()).request
+        asked = Authenticated.decode(await request.read()).request
         boxes.extend(ShareRequest.decode(asked).boxes)
         return web.Response(status=204)
 

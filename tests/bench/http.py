@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 from ledger.format import checkpoint, wire
 from ledger.format.block import Anchor
+from ledger.format.login import authenticate
 from ledger.format.note import ED25519, Verifier
 from ledger.log.clock import wall_ms
 from tests.bench.logs import BenchLog
@@ -168,7 +169,7 @@ def _ask_labels(served: Served, client: LeanClient, made: list[Made]) -> None:
         if m.token:
             request = wire.LabelRequest(m.token.delegation.raw, m.token.opening).encode()
             key = m.token.ephemeral
-            bodies.append(wire.authenticate(request, wire.LABELS_PATH, key, log_id, now))
+            bodies.append(authenticate(request, wire.LABELS_PATH, key, log_id, now))
     client.round(wire.LABELS_PATH, bodies)
     time.sleep(0.1)  # the server's CPU is told in ticks
 

@@ -34,8 +34,8 @@ from ledger.client.lookups import light
 from ledger.client.lookups.pins import Held, LogView, Outcome, Pin
 from ledger.client.policy import Policy
 from ledger.format.block import Anchor
+from ledger.format.login import authenticate
 from ledger.format.lookup import LOOKUP_PATH, Bundle, LookupRequest, Mode
-from ledger.format.wire import authenticate
 from ledger.log.clock import wall_ms
 from ledger.log.commit import Head, sign_head
 from ledger.log.planner import plan

@@ -20,10 +20,11 @@ from ledger.client.transport import HttpTransport
 from ledger.client.user.account import Account, MemoryVault
 from ledger.client.user.user import User
 from ledger.errors import BadSignature, MalformedInput, NotAccepted, NotForYou, UsageError
-from ledger.format import cose, wire
+from ledger.format import cose
 from ledger.format.bodies import DeviceKind
 from ledger.format.group_boxes import GroupBoxesAnswer
 from ledger.format.keys import EncryptionKey
+from ledger.format.login import authenticate
 from ledger.format.sessions import SHARE_PATH, SessionBox, ShareRequest
 from ledger.format.wire import StatementAnswer, StatementRequest
 from ledger.log.clock import wall_ms
@@ -322,7 +323,7 @@ async def test_a_box_that_holds_something_else(live: Live, people: People) -> No
             preamble.commitment,
             (SessionBox(bob.label, bob.state.user_key, garbage),),
         )
-        body = wire.authenticate(
+        body = authenticate(
             share.encode(), SHARE_PATH, ada.author().signing, live.log_id, wall_ms()
         )
         await own._readers._server.share(body)

@@ -15,6 +15,7 @@ from ledger.errors import (
     StoreError,
 )
 from ledger.format import wire
+from ledger.format.login import Authenticated
 from tests.client.conftest import Live
 from tests.client.people import MEMBER, People, replica_of, roles, twin
 from tests.client.test_user import Crash, Meddling, elsewhere, meddled
@@ -64,7 +65,7 @@ async def test_only_what_is_new_is_asked_for(live: Live, tmp_path: Path) -> None
         honest, asked = transport.statements_from, list[int]()
 
         async def one(request: bytes) -> bytes:
-            inner = wire.Authenticated.decode(request).request
+            inner = Authenticated.decode(request).request
             asked.append(wire.StatementRequest.decode(inner).start)
             answer = wire.StatementAnswer.decode(await honest(request))
             return wire.StatementAnswer(answer.total, answer.statements[:1], ()).encode()

@@ -15,9 +15,10 @@ from ledger.client.lookups.trust import Trust
 from ledger.client.policy import Policy
 from ledger.client.user.account import Account, DeviceSecret, Identity
 from ledger.errors import LogMisbehaved, MalformedInput, NotCosigned, Refused
-from ledger.format import entry, wire
+from ledger.format import entry
 from ledger.format.block import LOG_LABEL, Anchor
 from ledger.format.evidence import Evidence, WrongAnchor, WrongDirectory
+from ledger.format.login import Authenticated
 from ledger.format.lookup import Bundle, Link, LookupRequest, Mode
 from tests.client.lies import SCENES, Case, Scene, world
 from tests.client.lies_of_chains import state_after
@@ -239,7 +240,7 @@ class Server(Prover):
         self.tellers = list(tellers)
 
     async def lookup(self, request: bytes) -> bytes:
-        asked = LookupRequest.decode(wire.Authenticated.decode(request).request)
+        asked = LookupRequest.decode(Authenticated.decode(request).request)
         return self.tellers[0].answer(asked)
 
     async def checkpoint(self) -> bytes:

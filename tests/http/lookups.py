@@ -16,6 +16,7 @@ from ledger.format.bodies import ZERO_HASH
 from ledger.format.checkpoint import Checkpoint
 from ledger.format.identity import Opening
 from ledger.format.keys import SigningKey
+from ledger.format.login import authenticate
 from ledger.format.lookup import (
     LOOKUP_PATH,
     Answer,
@@ -26,7 +27,6 @@ from ledger.format.lookup import (
     Query,
 )
 from ledger.format.note import ED25519, Verifier
-from ledger.format.wire import authenticate
 from ledger.log.clock import wall_ms
 from ledger.rules.state import Chain, LogState, UserState, accumulate, parse_state
 from ledger.tree import vrf

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nacl.bindings import crypto_box_seal, crypto_box_seal_open
 
-from ledger.format import wire
 from ledger.format.keys import EncryptionKey
+from ledger.format.login import authenticate
 from ledger.format.sessions import (
     OPEN_PATH,
     SHARE_PATH,
@@ -60,7 +60,7 @@ class Practice:
 
     async def ask(self, path: str, request: bytes, user: User) -> Answer:
         key = user.devices[0].signing
-        body = wire.authenticate(request, path, key, self.log.actor.log_id, self.now())
+        body = authenticate(request, path, key, self.log.actor.log_id, self.now())
         return await self.log.post(path, body)
 
     async def share(

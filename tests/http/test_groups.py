@@ -17,6 +17,7 @@ from ledger.format.group_boxes import (
     GroupBoxesRequest,
 )
 from ledger.format.keys import SigningKey
+from ledger.format.login import authenticate
 from ledger.format.statement import Role, Statement, sign_grant, sign_leave, sign_statement
 from ledger.log.clock import wall_ms
 from ledger.rules.membership import Kind
@@ -53,7 +54,7 @@ class Ward:
         return verdict.kind, verdict.rule
 
     async def ask(self, path: str, request: bytes, key: SigningKey) -> Answer:
-        body = wire.authenticate(request, path, key, self.log.actor.log_id, wall_ms())
+        body = authenticate(request, path, key, self.log.actor.log_id, wall_ms())
         return await self.log.post(path, body)
 
     async def box(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ledger.format.block import LOG_LABEL
+from ledger.format.login import authenticate
 from ledger.format.lookup import (
     LOOKUP_PATH,
     MAX_ANSWER_BYTES,
@@ -22,7 +23,6 @@ from ledger.format.lookup import (
     Query,
 )
 from ledger.format.statement import Role
-from ledger.format.wire import authenticate
 from ledger.log.clock import wall_ms
 from ledger.log.pool import CheckPool
 from ledger.log.worker import PROVE, Task

@@ -12,6 +12,7 @@ from ledger.format.bodies import Delegation, DeviceKind, DeviceRevoke, Purpose, 
 from ledger.format.cbor import encode
 from ledger.format.identity import Opening
 from ledger.format.keys import EncryptionKey, SigningKey
+from ledger.format.login import Authenticated, Login, authenticate
 from ledger.log.clock import wall_ms
 from ledger.seal.boxes import open_box, verify_box
 from ledger.tree import vrf
@@ -63,7 +64,7 @@ def signed(
     age: int = 0,
     log_id: bytes | None = None,
 ) -> bytes:
-    return wire.authenticate(request, path, key, log_id or log.actor.log_id, wall_ms() - age)
+    return authenticate(request, path, key, log_id or log.actor.log_id, wall_ms() - age)
 
 
 async def ask(log: Http, applicant: Applicant, request: wire.LabelRequest) -> Answer:
@@ -250,8 +251,8 @@ async def test_a_closed_chain_has_no_devices_to_give_boxes_to(log: Http) -> None
 Body = Callable[[Http, bytes, SigningKey], bytes]
 
 
-def login_of(body: bytes) -> wire.Login:
-    return wire.Authenticated.decode(body).login
+def login_of(body: bytes) -> Login:
+    return Authenticated.decode(body).login
 
 
 def swapped(log: Http, request: bytes, key: SigningKey) -> bytes:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ledger.errors import KeyrollError, LogMisbehaved, MalformedInput, StoreError
 from ledger.format import wire
 from ledger.format.cbor import encode
+from ledger.format.login import Authenticated
 from ledger.server.config import RateConfig
 from ledger.server.problems import problem_of
 from tests.http.world import CONFIG, Http, served
@@ -256,6 +257,6 @@ def test_no_error_escapes_as_a_trace() -> None:
 )
 def test_any_body_is_a_value_or_malformed(body: bytes) -> None:
     """The invariant of every decoder, for what a body is first taken for."""
-    for decode in (wire.SubmitRequest.decode, wire.Authenticated.decode):
+    for decode in (wire.SubmitRequest.decode, Authenticated.decode):
         with suppress(MalformedInput):
             decode(body)

@@ -16,9 +16,9 @@ from ledger.format import recovery as wire
 from ledger.format.block import Anchor
 from ledger.format.identity import Opening
 from ledger.format.keys import SigningKey
+from ledger.format.login import authenticate
 from ledger.format.pending import AskRequest, HalvesRequest, TakeAnswer
 from ledger.format.recovery import attempt_id
-from ledger.format.wire import authenticate
 from ledger.recovery.attempts import DAY, HOUR, Attempts
 from ledger.recovery.config import Config, MailConfig, ServerConfig
 from ledger.recovery.halves import Halves, NoRoom

@@ -17,14 +17,13 @@ from ledger.format import cose, wire
 from ledger.format.cbor import encode
 from ledger.format.group_boxes import GroupBoxesAnswer, GroupBoxesRequest
 from ledger.format.identity import Opening
+from ledger.format.login import LOGIN_WINDOW_MS, Authenticated, Login, authenticate
 from ledger.format.wire import (
     BOXES_PATH,
     LABELS_PATH,
-    LOGIN_WINDOW_MS,
     Admitted,
     AuditAnswer,
     AuditRequest,
-    Authenticated,
     BoxAnswer,
     BoxRequest,
     ChainAnswer,
@@ -32,14 +31,12 @@ from ledger.format.wire import (
     ChainHead,
     LabelAnswer,
     LabelRequest,
-    Login,
     Refused,
     StatementAnswer,
     StatementRequest,
     Submission,
     SubmitAnswer,
     SubmitRequest,
-    authenticate,
     decode_proof,
     encode_proof,
 )

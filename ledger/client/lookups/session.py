@@ -53,6 +53,7 @@ from ledger.errors import (
 )
 from ledger.format import cose, entry, wire
 from ledger.format.identity import check_identifier
+from ledger.format.login import authenticate
 from ledger.format.lookup import (
     LOOKUP_PATH,
     MAX_BUNDLE_BYTES,
@@ -363,7 +364,7 @@ class LightLog:
         return await self._transport.lookup(body)
 
     def _authenticate(self, request: bytes, path: str, signer: cose.Signer) -> bytes:
-        return wire.authenticate(request, path, signer, self.log_id, self.clock())
+        return authenticate(request, path, signer, self.log_id, self.clock())
 
     def signers(self) -> list[DeviceSecret]:
         """The devices that are here, those first that were live when last seen, then the newest."""
