@@ -52,7 +52,8 @@ LIMITS: Shape = (
     range(16, 65_536),
 )
 DEMANDS: Shape = (range(33), range(33), range(1_000, 604_800_001))
-DEVICE: Shape = (32, 32, range(3))
+DEVICE_KINDS = range(3)
+DEVICE: Shape = (32, 32, DEVICE_KINDS)
 ENROLMENT: Shape = (bytes, DEVICE, 32, 32)
 GROUP_KEYS: Shape = (32, 32, 32, 32)
 BODIES: dict[int, Shape] = {

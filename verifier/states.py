@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from verifier.blocks import DEVICE_KINDS
 from verifier.cbor import Many, Shape, decode, fits
 from verifier.errors import Malformed
 
 MAX_STATE = 4 * 1_048_576
 UINT, INDEX = range(2**64), range(2**63)
-DEVICE: Shape = (32, 32, range(2), 32, INDEX)
+DEVICE: Shape = (32, 32, DEVICE_KINDS, 32, INDEX)
 # User key and devices: a closed user has neither, any other both.
 OPEN: tuple[Shape, Shape] = (32, Many(DEVICE, range(1, 65)))
 CLOSED: tuple[Shape, Shape] = (type(None), Many(DEVICE, range(1)))
@@ -56,7 +57,7 @@ class LogState(NamedTuple):
     retired: bytes
 
 
-# Signing and encryption key, kind (0 ordinary, else recovery), the signing key of the device that
+# Signing and encryption key, kind (0 ordinary, else for recovery), the signing key of the device that
 # added it, leaf index. A plain tuple, as it is encoded with every new state.
 Device = tuple[bytes, bytes, int, bytes, int]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ledger.format.block import LOG_LABEL
+from ledger.format.bodies import DeviceKind
 from ledger.format.identity import Opening
 from ledger.format.lookup import Mode
 from ledger.format.proof import to_value
@@ -34,7 +35,7 @@ from tests.vectors.asked import (
     teller_of,
     town,
 )
-from tests.vectors.case import Case, bad
+from tests.vectors.case import Case, bad, ok
 from tests.vectors.cases.lookup_shape import KIND, NOBODY
 from tests.vectors.world import ADA, EVE, World, label_of
 
@@ -190,3 +191,16 @@ def states() -> Iterator[Case]:
     for name, shows, data in held:
         given = t.audited(t.teller.telling(t.ada.label, state=data))
         yield bad(KIND, name, "R-65.9", "audited", shows, given)
+    for kind in DeviceKind:
+        given = t.audited(t.teller.telling(t.ada.label, state=_with_device_of(state, kind)))
+        yield ok(KIND, f"state-kind-{kind}", f"It holds a device of kind {kind}.", given)
+    beyond = max(DeviceKind) + 1
+    given = t.audited(t.teller.telling(t.ada.label, state=_with_device_of(state, beyond)))
+    shows = f"It holds a device of kind {beyond}, which there is none of."
+    yield bad(KIND, f"state-kind-{beyond}", "R-65.9", f"state-kind-{beyond - 1}", shows, given)
+
+
+def _with_device_of(state: UserState, kind: int) -> bytes:
+    """A state with one more device."""
+    another = replace(state.devices[0], signing=seed("another"), kind=kind)
+    return replace(state, devices=(*state.devices, another)).encode()
