@@ -57,7 +57,7 @@ class LogState(NamedTuple):
     retired: bytes
 
 
-# Signing and encryption key, kind (0 ordinary, else for recovery), the signing key of the device that
+# Signing and encryption key, kind (0 ordinary, else for recovery), signing key of the device that
 # added it, leaf index. A plain tuple, as it is encoded with every new state.
 Device = tuple[bytes, bytes, int, bytes, int]
 

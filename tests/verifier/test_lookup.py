@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from tests.support.variants import variants
 from verifier import shown
-from verifier.blocks import ZERO
+from verifier.blocks import DEVICE_KINDS, ZERO
+from verifier.commands.verify_lookup import KINDS
 from verifier.errors import BrokenRule, Invalid, Malformed, Misbehaviour, Undecided
 from verifier.lookup import Found, judge_lookup, parse
 from verifier.note import COSIGNATURE, NoteKey
@@ -292,6 +293,24 @@ def test_audited(tmp_path: Path) -> None:
     assert (code, "your witnesses saw one tree" in told) == (0, True)
     code, told = run("audited", path, *as_of, "--auditors", path)
     assert (code, "is not a policy" in told) == (2, True)
+
+
+@pytest.mark.parametrize(("kind", "named"), list(enumerate(KINDS)))
+def test_each_kind_of_device_has_its_name(tmp_path: Path, kind: int, named: str) -> None:
+    name = f"state-kind-{kind}"
+    auditors = tmp_path / "auditors"
+    auditors.write_bytes(bytes.fromhex(vector(name)["auditors"]))
+    options = (saved(tmp_path, name), "--as-of", vector(name)["now"], "--auditors", auditors)
+    code, told = run(name, *options)
+    assert code == 0, told
+    assert f"{named} device" in told
+    code, told = run(name, *options, "--json")
+    assert code == 0, told
+    assert json.loads(told)["devices"][-1]["kind"] == named
+
+
+def test_there_is_a_name_for_each_kind_of_device() -> None:
+    assert len(KINDS) == len(DEVICE_KINDS)
 
 
 def test_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ LOUD = (
     "recovery device revoked",
     "all other devices revoked",
 )
-KINDS = ("ordinary", "recovery")
+KINDS = ("ordinary", "recovery", "recovery by e-mail")
 UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
 SAID = "the log said so; auditors, or others who looked, must say whether it said so to everybody"
 WITNESSED = "your witnesses saw one tree; auditors must say whether what stands in it is true"

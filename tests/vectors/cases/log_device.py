@@ -100,6 +100,11 @@ def kinds() -> Iterator[Case]:
     kit = ada.device(kind=DeviceKind.RECOVERY)
     shows = "A later device may be one."
     yield world.ok("add-recovery", shows, ada.add(world.anchor, kit).raw)
+    by_mail = world.admit(ada.add(world.anchor, ada.device(kind=DeviceKind.MAIL_RECOVERY)))
+    shows = "A device for recovery by e-mail adds another: a loud event."
+    yield world.ok("add-by-mail-recovery", shows, by_mail.add(world.anchor, author=1).raw)
+    shows = "A device for recovery by e-mail is revoked: two loud events, for it leaves one device."
+    yield world.ok("revoke-mail-recovery", shows, by_mail.revoke(world.anchor, 1).raw)
 
 
 def numbers() -> Iterator[Case]:
