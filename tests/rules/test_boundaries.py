@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,22 +42,26 @@ def bent(value: Any) -> Iterator[Any]:
     """`value` with one place of it at a boundary."""
     yield from BOUNDARIES
     if isinstance(value, cbor2.CBORTag):
-        yield from (cbor2.CBORTag(value.tag, other) for other in bent([*value.value]))
-    elif isinstance(value, list):
-        yield from ([*value, *value[-1:]], value[:-1])
-        for place, part in enumerate(value):
-            yield from (put(value, (place,), other) for other in bent(part))
+        yield from (cbor2.CBORTag(value.tag, other) for other in bent(value.value))
+    elif isinstance(value, list | tuple):  # inside a tag, cbor2 reads arrays as tuples
+        listed = [*value]
+        yield from ([*listed, *listed[-1:]], listed[:-1])
+        for place, part in enumerate(listed):
+            yield from (put(listed, (place,), other) for other in bent(part))
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from ({**value, key: other} for other in bent(part))
     elif isinstance(value, bytes) and (inside := unwrapped(value)) is not None:
         yield from map(cbor2.dumps, bent(inside))
 
 
 def unwrapped(data: bytes) -> Any:
-    """What is spelled in a byte string, if it is an array or a signed one."""
+    """What is spelled in a byte string, if it is an array, a map or signed."""
     try:
         value = cbor2.loads(data)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError):
         return None
-    inside = isinstance(value, list | cbor2.CBORTag) and cbor2.dumps(value) == data
+    inside = isinstance(value, list | Mapping | cbor2.CBORTag) and cbor2.dumps(value) == data
     return value if inside else None
 
 
